@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the layout: every offset of small layouts against a walk of
+ * the unmerged list, and the edges of huge leaves.
+ */
+#include <kunit/test.h>
+#include <linux/module.h>
+#include <linux/prandom.h>
+#include <linux/sizes.h>
+
+#include "layout.h"
+
+#define PG	SZ_4K
+
+/* What the offset must be, from the list as the caller gave it. */
+static bool naive_find(const struct phys_vec *vecs, u32 nr, u64 offset,
+		       phys_addr_t *paddr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		if (offset < vecs[i].len) {
+			*paddr = vecs[i].paddr + offset;
+			return true;
+		}
+		offset -= vecs[i].len;
+	}
+
+	return false;
+}
+
+/* Every page of the layout, its extent walked both ways. */
+static void check_layout(struct kunit *test, const struct phys_vec *given,
+			 u32 nr)
+{
+	struct phys_vec *vecs;
+	struct vfio_pci_layout layout;
+	struct vfio_pci_extent ext;
+	u64 offset, size = 0;
+	phys_addr_t paddr;
+	u64 *starts;
+	u32 i, merged;
+
+	vecs = kunit_kmalloc_array(test, nr, sizeof(*vecs), GFP_KERNEL);
+	starts = kunit_kmalloc_array(test, nr, sizeof(*starts), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vecs);
+	KUNIT_ASSERT_NOT_NULL(test, starts);
+
+	for (i = 0; i < nr; i++) {
+		vecs[i] = given[i];
+		size += given[i].len;
+	}
+
+	merged = vfio_pci_layout_merge(vecs, nr);
+	KUNIT_ASSERT_GE(test, merged, 1);
+	KUNIT_ASSERT_LE(test, merged, nr);
+	for (i = 1; i < merged; i++)
+		KUNIT_EXPECT_NE(test, vecs[i - 1].paddr + vecs[i - 1].len,
+				vecs[i].paddr);
+
+	vfio_pci_layout_init(&layout, vecs, starts, merged);
+	KUNIT_EXPECT_EQ(test, layout.size, size);
+
+	for (offset = 0; offset < size; offset += PG) {
+		KUNIT_ASSERT_TRUE(test, naive_find(given, nr, offset, &paddr));
+		KUNIT_ASSERT_TRUE(test,
+				  vfio_pci_layout_find(&layout, offset, &ext));
+		KUNIT_EXPECT_EQ(test, ext.paddr, paddr);
+
+		/* The extent stays contiguous to its ends, and not beyond. */
+		KUNIT_ASSERT_LE(test, ext.before, offset);
+		KUNIT_ASSERT_LE(test, ext.after, size - offset);
+		KUNIT_EXPECT_TRUE(test, naive_find(given, nr,
+						   offset - ext.before,
+						   &paddr));
+		KUNIT_EXPECT_EQ(test, paddr, ext.paddr - ext.before);
+		KUNIT_EXPECT_TRUE(test, naive_find(given, nr,
+						   offset + ext.after - PG,
+						   &paddr));
+		KUNIT_EXPECT_EQ(test, paddr, ext.paddr + ext.after - PG);
+		if (naive_find(given, nr, offset + ext.after, &paddr))
+			KUNIT_EXPECT_NE(test, paddr, ext.paddr + ext.after);
+	}
+
+	KUNIT_EXPECT_FALSE(test, vfio_pci_layout_find(&layout, size, &ext));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_layout_find(&layout, U64_MAX, &ext));
+}
+
+static void layout_one_range(struct kunit *test)
+{
+	const struct phys_vec one[] = { { SZ_4G, 7 * PG } };
+
+	check_layout(test, one, ARRAY_SIZE(one));
+}
+
+static void layout_merges_neighbours(struct kunit *test)
+{
+	const struct phys_vec three[] = {
+		{ SZ_4G, PG }, { SZ_4G + PG, 2 * PG }, { SZ_4G + 3 * PG, PG },
+	};
+	struct phys_vec vecs[ARRAY_SIZE(three)];
+
+	check_layout(test, three, ARRAY_SIZE(three));
+
+	memcpy(vecs, three, sizeof(three));
+	KUNIT_EXPECT_EQ(test, vfio_pci_layout_merge(vecs, 3), 1);
+	KUNIT_EXPECT_EQ(test, vecs[0].len, 4 * PG);
+}
+
+/* Adjacent in memory, but in the other order: no neighbours in the buffer. */
+static void layout_keeps_order(struct kunit *test)
+{
+	const struct phys_vec swapped[] = {
+		{ SZ_4G + PG, PG }, { SZ_4G, PG },
+	};
+	struct phys_vec vecs[ARRAY_SIZE(swapped)];
+
+	check_layout(test, swapped, ARRAY_SIZE(swapped));
+
+	memcpy(vecs, swapped, sizeof(swapped));
+	KUNIT_EXPECT_EQ(test, vfio_pci_layout_merge(vecs, 2), 2);
+}
+
+static void layout_aliases(struct kunit *test)
+{
+	const struct phys_vec same[] = {
+		{ SZ_4G, 2 * PG }, { SZ_4G, 2 * PG }, { SZ_4G + PG, 2 * PG },
+	};
+
+	check_layout(test, same, ARRAY_SIZE(same));
+}
+
+/* More than 1 TiB: offsets beyond the 40 bits of a VFIO region. */
+static void layout_beyond_1t(struct kunit *test)
+{
+	struct phys_vec vecs[] = {
+		{ 0x100000000000ULL, 1ULL << 40 },
+		{ 0x300000000000ULL, 1ULL << 40 },
+	};
+	struct vfio_pci_layout layout;
+	struct vfio_pci_extent ext;
+	u64 starts[2];
+
+	vfio_pci_layout_init(&layout, vecs, starts, 2);
+	KUNIT_ASSERT_TRUE(test, vfio_pci_layout_find(&layout,
+						     (1ULL << 40) + 5 * PG,
+						     &ext));
+	KUNIT_EXPECT_EQ(test, ext.paddr, 0x300000000000ULL + 5 * PG);
+	KUNIT_EXPECT_EQ(test, ext.before, 5 * PG);
+	KUNIT_EXPECT_EQ(test, ext.after, (1ULL << 40) - 5 * PG);
+}
+
+static void layout_random(struct kunit *test)
+{
+	struct phys_vec *vecs;
+	struct rnd_state rnd;
+	u32 round, i;
+
+	vecs = kunit_kmalloc_array(test, 64, sizeof(*vecs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vecs);
+
+	prandom_seed_state(&rnd, 7);
+	for (round = 0; round < 64; round++) {
+		u32 nr = 1 + prandom_u32_state(&rnd) % 64;
+
+		for (i = 0; i < nr; i++) {
+			vecs[i].len = (1 + prandom_u32_state(&rnd) % 4) * PG;
+			/* A third joins the range before it. */
+			if (i && prandom_u32_state(&rnd) % 3 == 0)
+				vecs[i].paddr = vecs[i - 1].paddr +
+						vecs[i - 1].len;
+			else
+				vecs[i].paddr = SZ_4G + PG *
+					(u64)(prandom_u32_state(&rnd) % 256);
+		}
+		check_layout(test, vecs, nr);
+	}
+}
+
+static void leaf_edges(struct kunit *test)
+{
+	const u64 va = 0x7f0000200000ULL;
+	struct vfio_pci_extent ext = {
+		.paddr = SZ_4G + 3 * PG, .before = 3 * PG,
+		.after = SZ_2M - 3 * PG,
+	};
+	u64 addr = va + 3 * PG;
+
+	KUNIT_EXPECT_TRUE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
+							   va + SZ_2M, SZ_2M));
+	/* One page short on each of the four sides. */
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va + PG,
+							    va + SZ_2M, SZ_2M));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
+							    va + SZ_2M - PG,
+							    SZ_2M));
+	ext.before -= PG;
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
+							    va + SZ_2M, SZ_2M));
+	ext.before += PG;
+	ext.after -= PG;
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
+							    va + SZ_2M, SZ_2M));
+	ext.after += PG;
+	/* Not congruent: any amount of room does not help. */
+	ext.paddr += PG;
+	ext.before = SZ_1G;
+	ext.after = SZ_1G;
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, 0,
+							    U64_MAX, SZ_2M));
+	/* A page always fits. */
+	KUNIT_EXPECT_TRUE(test, vfio_pci_extent_holds_leaf(&ext, addr, addr,
+							   addr + PG, PG));
+}
+
+static struct kunit_case layout_cases[] = {
+	KUNIT_CASE(layout_one_range),
+	KUNIT_CASE(layout_merges_neighbours),
+	KUNIT_CASE(layout_keeps_order),
+	KUNIT_CASE(layout_aliases),
+	KUNIT_CASE(layout_beyond_1t),
+	KUNIT_CASE(layout_random),
+	KUNIT_CASE(leaf_edges),
+	{}
+};
+
+static struct kunit_suite layout_suite = {
+	.name = "vfio_pci_layout",
+	.test_cases = layout_cases,
+};
+kunit_test_suite(layout_suite);
+
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+MODULE_DESCRIPTION("KUnit tests of the VFIO PCI buffer layout");
+MODULE_LICENSE("GPL");
