@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# One run of a guest: its kernel, its QEMU, what comes out of it.
+
+# machine_prepare FLAVOUR: sets machine_vmlinuz and image.
+machine_prepare() {
+	local version
+
+	mkdir -p "$lab_build" || lab_die "cannot create $lab_build"
+	version=$(supply_version) || exit
+	# One lab builds in a checkout at a time; the guests then run side by side.
+	exec {machine_lock}>"$lab_build/lock"
+	flock -n "$machine_lock" || {
+		lab_step "waiting for another build in this checkout"
+		flock "$machine_lock"
+	}
+	case $1 in
+	stock)
+		supply_stock "$version"
+		image_ready stock "$version" "$version"
+		;;
+	barbuf)
+		supply_stock "$version"
+		modules_ready "$version"
+		image_ready barbuf "$version" "$modules_key"
+		;;
+	debug)
+		debug_ready "$version"
+		image_ready debug "$version" "$debug_key"
+		;;
+	esac
+	machine_vmlinuz=$lab_cache/kernel/$version/stock/usr/lib/modules/$version-amd64/vmlinuz
+	[[ $1 == debug ]] && machine_vmlinuz=$debug_out/vmlinuz
+	# The next build may replace the files while this guest starts.
+	machine_dir=$(mktemp -d "${TMPDIR:-/tmp}/lab.XXXXXXXX") ||
+		lab_die "cannot make a directory in ${TMPDIR:-/tmp} (disk full?)"
+	trap machine_cleanup EXIT
+	cp "$image" "$machine_dir/initrd" && ln -f "$machine_vmlinuz" "$machine_dir/vmlinuz" 2>/dev/null ||
+		cp "$machine_vmlinuz" "$machine_dir/vmlinuz" ||
+		lab_die "cannot write $machine_dir (disk full?)"
+	exec {machine_lock}>&-
+}
+
+machine_cleanup() {
+	[[ ${machine_qemu:-} ]] && kill -KILL "$machine_qemu" 2>/dev/null
+	[[ ${machine_keep:-} ]] || rm -rf "$machine_dir"
+}
+
+# machine_quote WORD: for the guest's shell, whatever bytes it holds.
+machine_quote() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
+# machine_guest_files COMMAND...: what init reads, appended to the initramfs;
+# sets machine_mounts for QEMU.
+machine_guest_files() {
+	local run=$machine_dir/guest/lab/run word dir path= n=0
+
+	mkdir -p "$run"
+	mv "$machine_dir/devices" "$run/devices"
+	{
+		printf 'exec'
+		for word in "$@"; do printf ' %s' "$(machine_quote "$word")"; done
+		printf '\n'
+	} >"$run/command"
+
+	machine_mounts=()
+	: >"$run/mounts"
+	if [[ -d $lab_top/build/guest ]]; then
+		machine_mount "$lab_top/build/guest" build /build "$run/mounts"
+		while IFS= read -r dir; do
+			path+=/build${dir#"$lab_top/build/guest"}:
+		done < <(find "$lab_top/build/guest" -type f -perm -u+x ! -name '*.so*' -printf '%h\n' | sort -u)
+	fi
+	for dir in "${shares[@]}"; do
+		machine_mount "$dir" "share$n" "/share/${dir##*/}" "$run/mounts"
+		n=$((n + 1))
+	done
+	{
+		printf 'export PATH=%s"$PATH"\n' "$(machine_quote "$path")"
+		printf 'export LAB_KERNEL=%s\n' "$kernel"
+	} >"$run/env"
+	(cd "$machine_dir/guest" && find . | cpio -o -H newc --quiet -R 0:0) >>"$machine_dir/initrd" ||
+		lab_die "cannot write $machine_dir (disk full?)"
+}
+
+# machine_mount DIR TAG TARGET LIST. QEMU wants a comma doubled; the guest's
+# list is read by the shell, one word and the rest of the line.
+machine_mount() {
+	machine_mounts+=(
+		-fsdev "local,id=$2,path=${1//,/,,},security_model=none,readonly=on,multidevs=remap"
+		-device "virtio-9p-pci,fsdev=$2,mount_tag=$2"
+	)
+	printf '%s %s\n' "$2" "$3" >>"$4"
+}
+
+machine_qemu_args() {
+	local append='console=ttyS0 ignore_loglevel panic=-1 intel_iommu=on iommu=nopt sysrq_always_enabled=1 printk.time=1 random.trust_cpu=on'
+	local accel=tcg,thread=multi
+
+	[[ $icount ]] && accel=tcg,thread=single
+	# Emulated processors share the host's: what looks like a stall to the
+	# kernel may be a neighbour's build.
+	append+=' rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 tsc=reliable'
+	machine_args=(
+		-nodefaults -no-user-config -display none -no-reboot
+		-M q35,kernel-irqchip=split -cpu max -accel "$accel" -smp "$smp" -m "$mem"
+		-kernel "$machine_dir/vmlinuz" -initrd "$machine_dir/initrd" -append "$append"
+		-device "intel-iommu,intremap=on$topology_iommu"
+		# The keyboard's road to SysRq: C-a b is a break on the serial line.
+		-serial mon:stdio
+		-device virtio-serial-pci,max_ports=4
+		-chardev "file,id=out,path=$machine_dir/out" -device virtserialport,chardev=out,name=out
+		-chardev "file,id=err,path=$machine_dir/err" -device virtserialport,chardev=err,name=err
+		-chardev "file,id=status,path=$machine_dir/status" -device virtserialport,chardev=status,name=status
+		"${machine_mounts[@]}" "${topology_args[@]}"
+	)
+	[[ $icount ]] && machine_args+=(-icount shift=0,sleep=off)
+}
+
+# machine_follow FILE: copy FILE to standard output as it grows, until QEMU ends.
+machine_follow() { tail -q -c +1 -s 0.05 --pid="$machine_qemu" -f "$1"; }
+
+machine_run() {
+	local followers=() follower status deadline timed_out=
+
+	topology_load "$topology" "$machine_dir"
+	machine_guest_files "$@"
+	machine_qemu_args
+	: >"$machine_dir/out"; : >"$machine_dir/err"; : >"$machine_dir/status"; : >"$machine_dir/console"
+	mkfifo "$machine_dir/keys"
+	exec {keys}<>"$machine_dir/keys"
+	lab_step "booting '$kernel', topology '$topology'"
+	[[ $lab_verbose ]] && lab_error "qemu-system-x86_64 ${machine_args[*]@Q}"
+
+	qemu-system-x86_64 "${machine_args[@]}" <"$machine_dir/keys" \
+		>"$machine_dir/console" 2>"$machine_dir/qemu" &
+	machine_qemu=$!
+	machine_follow "$machine_dir/out" {keys}>&- &
+	followers+=($!)
+	machine_follow "$machine_dir/err" {keys}>&- >&2 &
+	followers+=($!)
+	if [[ $lab_verbose ]]; then
+		machine_follow "$machine_dir/console" {keys}>&- >&2 &
+	fi
+
+	deadline=$((SECONDS + timeout))
+	while kill -0 "$machine_qemu" 2>/dev/null; do
+		if ((SECONDS >= deadline)); then
+			timed_out=1
+			# Blocked tasks, then all processors' stacks, into the log.
+			printf '\001bw' >&"$keys"
+			sleep 1
+			printf '\001bl' >&"$keys"
+			sleep 1
+			kill "$machine_qemu" 2>/dev/null
+			break
+		fi
+		for follower in "${followers[@]}"; do
+			# Whoever read our output has gone: there is nobody to run for.
+			kill -0 "$follower" 2>/dev/null || { kill "$machine_qemu" 2>/dev/null; break; }
+		done
+		sleep 0.05
+	done
+	wait "$machine_qemu" 2>/dev/null
+	machine_status=$?
+	machine_qemu=
+	wait "${followers[@]}" 2>/dev/null
+	machine_verdict "$timed_out"
+}
+
+machine_verdict() {
+	local status report log
+
+	status=$(tr -d '\r\n' <"$machine_dir/status")
+	if report=$(scan_log "$machine_dir/console") && [[ $status && ! $1 ]]; then
+		exit "$status"
+	fi
+	log=$lab_build/logs/$(date +%Y%m%d-%H%M%S).$$.console
+	mkdir -p "${log%/*}"
+	cp "$machine_dir/console" "$log"
+	[[ $report ]] && printf '%s\n' "$report" | sed 's/^/lab: | /' >&2
+	if [[ $1 ]]; then
+		lab_error "timeout after $timeout seconds; console log: $log"
+		exit "$LAB_TIMEOUT"
+	elif [[ ! $status ]]; then
+		[[ -s $machine_dir/qemu ]] && lab_error "$(tail -n 3 "$machine_dir/qemu")"
+		[[ $report ]] || tail -n 15 "$log" | tr -d '\r' | sed 's/^/lab: | /' >&2
+		lab_error "the guest ended before COMMAND did; console log: $log"
+		exit "$LAB_DIED"
+	fi
+	lab_error "the kernel wrote a report; COMMAND ended with status $status; console log: $log"
+	exit "$LAB_REPORT"
+}
