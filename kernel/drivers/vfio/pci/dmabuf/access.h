@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The hooks that the rest of vfio-pci calls.
+ */
+#ifndef VFIO_PCI_DMABUF_ACCESS_H
+#define VFIO_PCI_DMABUF_ACCESS_H
+
+#include <linux/types.h>
+
+struct vfio_device_feature_dma_buf;
+struct vfio_device_feature_dma_buf_revoke;
+struct vfio_pci_core_device;
+struct vm_area_struct;
+
+/*
+ * A transition of the device: every stretch of code that may take BAR access
+ * away or give it back stands between one of the begins and the end. All of it
+ * runs under memory_lock, write side, which the begin takes and the end drops.
+ */
+void vfio_pci_access_begin(struct vfio_pci_core_device *vdev);
+bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev);
+void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev);
+void vfio_pci_access_end(struct vfio_pci_core_device *vdev);
+
+int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev);
+void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev);
+
+int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
+		      pgoff_t pgoff, struct vm_area_struct *vma);
+
+#ifdef CONFIG_VFIO_PCI_DMABUF
+int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
+				  struct vfio_device_feature_dma_buf __user *arg,
+				  size_t argsz);
+int vfio_pci_core_feature_dma_buf_revoke(
+	struct vfio_pci_core_device *vdev, u32 flags,
+	struct vfio_device_feature_dma_buf_revoke __user *arg, size_t argsz);
+#else
+static inline int
+vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
+			      struct vfio_device_feature_dma_buf __user *arg,
+			      size_t argsz)
+{
+	return -ENOTTY;
+}
+
+static inline int vfio_pci_core_feature_dma_buf_revoke(
+	struct vfio_pci_core_device *vdev, u32 flags,
+	struct vfio_device_feature_dma_buf_revoke __user *arg, size_t argsz)
+{
+	return -ENOTTY;
+}
+#endif
+
+#endif /* VFIO_PCI_DMABUF_ACCESS_H */

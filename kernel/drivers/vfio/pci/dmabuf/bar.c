@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * BAR buffers: what stands under an mmap of the device fd.
+ *
+ * One spans the whole BAR and serves all mappings of it that were made through
+ * one device file, for as long as one of them lives. It counts its VMAs. Each
+ * of them holds the file of the DMABUF and leaves the count before it lets go
+ * of the file, so while the count is not zero, a look under list->lock finds a
+ * file that may be taken.
+ */
+#include <linux/dma-buf.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+
+#include "../vfio_pci_priv.h"
+#include "access.h"
+#include "buf.h"
+
+/*
+ * The mapped buffer of @bar and @dev_file, one VMA more counted and its file
+ * taken, or NULL.
+ */
+static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
+					      struct file *dev_file, u8 bar)
+{
+	struct vfio_pci_buf *buf;
+
+	lockdep_assert_held(&list->lock);
+
+	list_for_each_entry(buf, &list->bars, bar_node) {
+		if (buf->dev_file == dev_file && buf->bar == bar) {
+			buf->nr_vmas++;
+			get_file(buf->dmabuf->file);
+			return buf;
+		}
+	}
+
+	return NULL;
+}
+
+/* As vfio_pci_bar_find(), when that has found none. */
+static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vdev,
+						struct file *dev_file, u8 bar)
+{
+	/* A sub-page BAR that may be mapped has its page to itself. */
+	struct phys_vec vec = {
+		.paddr = pci_resource_start(vdev->pdev, bar),
+		.len = PAGE_ALIGN(pci_resource_len(vdev->pdev, bar)),
+	};
+	struct vfio_pci_buf_list *list = vdev->buf_list;
+	struct vfio_pci_buf *buf, *other;
+	int ret;
+
+	buf = vfio_pci_buf_alloc(list);
+	if (!buf)
+		return ERR_PTR(-ENOMEM);
+
+	buf->bar = bar;
+	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
+	if (!ret)
+		ret = vfio_pci_buf_publish(buf, O_RDWR);
+	if (ret) {
+		vfio_pci_buf_put(buf);
+		return ERR_PTR(ret);
+	}
+
+	spin_lock(&list->lock);
+	other = vfio_pci_bar_find(list, dev_file, bar);
+	if (!other) {
+		buf->dev_file = get_file(dev_file);
+		buf->nr_vmas = 1;
+		list_add(&buf->bar_node, &list->bars);
+	}
+	spin_unlock(&list->lock);
+
+	if (!other)
+		return buf;
+
+	/* Another process that shares the device file was faster. */
+	dma_buf_put(buf->dmabuf);
+	return other;
+}
+
+/**
+ * vfio_pci_bar_mmap - map a part of a BAR
+ * @vdev: the device, open
+ * @bar: BAR that may be mapped
+ * @pgoff: first page of it
+ * @vma: the new VMA, vm_file the device file; length checked by the caller
+ *
+ * Called under mmap_lock. Takes list->lock and no other lock of the driver.
+ *
+ * Return: 0 or a negative errno, the VMA untouched then.
+ */
+int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
+		      pgoff_t pgoff, struct vm_area_struct *vma)
+{
+	struct vfio_pci_buf_list *list = vdev->buf_list;
+	struct vfio_pci_buf *buf;
+
+	spin_lock(&list->lock);
+	buf = vfio_pci_bar_find(list, vma->vm_file, bar);
+	spin_unlock(&list->lock);
+
+	if (!buf) {
+		buf = vfio_pci_bar_create(vdev, vma->vm_file, bar);
+		if (IS_ERR(buf))
+			return PTR_ERR(buf);
+	}
+
+	vma->vm_pgoff = pgoff;
+	vma_set_file(vma, buf->dmabuf->file);
+	vfio_pci_buf_init_vma(buf, vma);
+	/* The VMA holds it now. */
+	dma_buf_put(buf->dmabuf);
+
+	return 0;
+}
+
+/**
+ * vfio_pci_bar_vma_open - a VMA was copied or split
+ * @buf: its buffer
+ */
+void vfio_pci_bar_vma_open(struct vfio_pci_buf *buf)
+{
+	spin_lock(&buf->list->lock);
+	buf->nr_vmas++;
+	spin_unlock(&buf->list->lock);
+}
+
+/**
+ * vfio_pci_bar_vma_close - a VMA goes; with the last one, the device file
+ * @buf: its buffer
+ *
+ * The file is let go of here and not with the buffer: whatever else keeps the
+ * DMABUF (O_PATH on /proc/PID/map_files) must not keep the device open.
+ */
+void vfio_pci_bar_vma_close(struct vfio_pci_buf *buf)
+{
+	struct file *dev_file = NULL;
+
+	spin_lock(&buf->list->lock);
+	if (!--buf->nr_vmas) {
+		list_del_init(&buf->bar_node);
+		swap(dev_file, buf->dev_file);
+	}
+	spin_unlock(&buf->list->lock);
+
+	if (dev_file)
+		fput(dev_file);
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lifetime of buffers, and the device's list of them.
+ */
+#include <linux/dma-buf.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "../vfio_pci_priv.h"
+#include "access.h"
+#include "buf.h"
+
+MODULE_IMPORT_NS("DMA_BUF");
+
+static void vfio_pci_buf_list_free(struct kref *kref)
+{
+	struct vfio_pci_buf_list *list =
+		container_of(kref, struct vfio_pci_buf_list, kref);
+
+	kfree(list);
+}
+
+/**
+ * vfio_pci_buf_list_put - drop a reference to a list
+ * @list: the list
+ */
+void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list)
+{
+	kref_put(&list->kref, vfio_pci_buf_list_free);
+}
+
+/**
+ * vfio_pci_buf_list_open - give a device that is being opened its list
+ * @vdev: the device, its virtual config space set up
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev)
+{
+	struct vfio_pci_buf_list *list;
+
+	list = kzalloc_obj(*list, GFP_KERNEL_ACCOUNT);
+	if (!list)
+		return -ENOMEM;
+
+	kref_init(&list->kref);
+	spin_lock_init(&list->lock);
+	INIT_LIST_HEAD(&list->bufs);
+	INIT_LIST_HEAD(&list->bars);
+
+	vfio_pci_access_begin_live(vdev);
+	/* Nothing can be mapped yet; the end derives what is so. */
+	list->state = VFIO_PCI_BUF_SUSPENDED;
+	vdev->buf_list = list;
+	vfio_pci_access_end(vdev);
+
+	return 0;
+}
+
+static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
+{
+	if (buf->layout.vecs != &buf->single) {
+		kvfree(buf->layout.vecs);
+		kvfree(buf->layout.starts);
+	}
+	dma_resv_fini(&buf->resv);
+	vfio_pci_buf_list_put(buf->list);
+	kfree(buf);
+}
+
+/**
+ * vfio_pci_buf_alloc - a buffer that nobody else can see yet
+ * @list: the device's list
+ *
+ * Until vfio_pci_buf_publish() succeeds, vfio_pci_buf_put() frees it.
+ *
+ * Return: the buffer, or NULL.
+ */
+struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list)
+{
+	struct vfio_pci_buf *buf;
+
+	buf = kzalloc_obj(*buf, GFP_KERNEL_ACCOUNT);
+	if (!buf)
+		return NULL;
+
+	kref_init(&buf->kref);
+	init_rwsem(&buf->fault_lock);
+	dma_resv_init(&buf->resv);
+	INIT_LIST_HEAD(&buf->node);
+	INIT_LIST_HEAD(&buf->bar_node);
+	kref_get(&list->kref);
+	buf->list = list;
+
+	return buf;
+}
+
+/**
+ * vfio_pci_buf_set_layout - say which memory the buffer is made of
+ * @buf: from vfio_pci_buf_alloc()
+ * @vecs: ranges in buffer order, checked by the caller; merged in place
+ * @nr: number of ranges
+ *
+ * Copies what it needs; @vecs stays the caller's. The copy is charged to the
+ * caller's memory cgroup.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
+			    u32 nr)
+{
+	struct phys_vec *copy;
+	u64 *starts;
+
+	nr = vfio_pci_layout_merge(vecs, nr);
+	if (nr == 1) {
+		buf->single = *vecs;
+		vfio_pci_layout_init(&buf->layout, &buf->single, NULL, 1);
+		return 0;
+	}
+
+	copy = kvmalloc_objs(*copy, nr, GFP_KERNEL_ACCOUNT);
+	starts = kvmalloc_objs(*starts, nr, GFP_KERNEL_ACCOUNT);
+	if (!copy || !starts) {
+		kvfree(copy);
+		kvfree(starts);
+		return -ENOMEM;
+	}
+
+	memcpy(copy, vecs, array_size(nr, sizeof(*copy)));
+	vfio_pci_layout_init(&buf->layout, copy, starts, nr);
+	return 0;
+}
+
+/**
+ * vfio_pci_buf_publish - make the DMABUF and enter the device's list
+ * @buf: a buffer with a layout
+ * @open_flags: access mode of the DMABUF's file, O_RDONLY or O_RDWR
+ *
+ * On success the caller's reference has become the DMABUF's: drop it with
+ * dma_buf_put(). The buffer starts in the state that the device is in, also
+ * when a transition begins or ends at this moment: both it and the list's
+ * membership change under list->lock.
+ *
+ * Return: 0, or the error of dma_buf_export().
+ */
+int vfio_pci_buf_publish(struct vfio_pci_buf *buf, int open_flags)
+{
+	struct vfio_pci_buf_list *list = buf->list;
+	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
+	struct dma_buf *dmabuf;
+
+	exp_info.ops = &vfio_pci_buf_dma_ops;
+	exp_info.size = buf->layout.size;
+	exp_info.flags = open_flags;
+	exp_info.resv = &buf->resv;
+	exp_info.priv = buf;
+
+	dmabuf = dma_buf_export(&exp_info);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+
+	buf->dmabuf = dmabuf;
+	buf->inode = file_inode(dmabuf->file);
+	ihold(buf->inode);
+
+	spin_lock(&list->lock);
+	buf->state = list->state;
+	list_add(&buf->node, &list->bufs);
+	spin_unlock(&list->lock);
+
+	return 0;
+}
+
+static void vfio_pci_buf_last_put(struct kref *kref)
+{
+	struct vfio_pci_buf *buf = container_of(kref, struct vfio_pci_buf, kref);
+
+	spin_lock(&buf->list->lock);
+	list_del(&buf->node);
+	spin_unlock(&buf->list->lock);
+
+	if (buf->inode)
+		iput(buf->inode);
+	vfio_pci_buf_free(buf);
+}
+
+/**
+ * vfio_pci_buf_get - take a reference
+ * @buf: a buffer to which the caller has one
+ */
+void vfio_pci_buf_get(struct vfio_pci_buf *buf)
+{
+	kref_get(&buf->kref);
+}
+
+/**
+ * vfio_pci_buf_put - drop a reference
+ * @buf: the buffer
+ */
+void vfio_pci_buf_put(struct vfio_pci_buf *buf)
+{
+	kref_put(&buf->kref, vfio_pci_buf_last_put);
+}
+
+/**
+ * vfio_pci_buf_dma_release - the DMABUF goes
+ * @dmabuf: the DMABUF; no VMA and no attachment is left
+ *
+ * A walk may hold the buffer a little longer: it finds no DMABUF under resv.
+ * The lock is never held across a wait, so neither is this.
+ */
+void vfio_pci_buf_dma_release(struct dma_buf *dmabuf)
+{
+	struct vfio_pci_buf *buf = dmabuf->priv;
+
+	dma_resv_lock(&buf->resv, NULL);
+	buf->dmabuf = NULL;
+	dma_resv_unlock(&buf->resv);
+
+	vfio_pci_buf_put(buf);
+}
+
+/**
+ * vfio_pci_buf_next - one step of a walk of the list
+ * @list: the list
+ * @prev: the buffer that the step before returned, or NULL to begin
+ *
+ * Drops the reference to @prev. A walk that ends early drops the last one
+ * itself. Nothing is locked between the steps.
+ *
+ * Return: the next buffer with a reference, or NULL at the end.
+ */
+struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
+				       struct vfio_pci_buf *prev)
+{
+	struct list_head *pos = prev ? &prev->node : &list->bufs;
+	struct vfio_pci_buf *next = NULL;
+
+	spin_lock(&list->lock);
+	for (pos = pos->next; pos != &list->bufs; pos = pos->next) {
+		struct vfio_pci_buf *buf =
+			list_entry(pos, struct vfio_pci_buf, node);
+
+		/* One without references waits for our lock to leave. */
+		if (kref_get_unless_zero(&buf->kref)) {
+			next = buf;
+			break;
+		}
+	}
+	spin_unlock(&list->lock);
+
+	if (prev)
+		vfio_pci_buf_put(prev);
+
+	return next;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A buffer: the DMABUF that stands under every mapping of a PCI BAR.
+ *
+ * Two kinds share all of the code:
+ *
+ *  - an exported buffer has an fd from VFIO_DEVICE_FEATURE_DMA_BUF and never
+ *    keeps the device open;
+ *  - a BAR buffer is made under an mmap of the device fd, spans the BAR, has
+ *    no fd, and keeps the device file open while it is mapped.
+ *
+ * Who does what: layout.c finds the physical address of an offset, buf.c owns
+ * lifetime and the device's list, fault.c inserts PTEs, bar.c makes BAR
+ * buffers, export.c and import.c speak DMABUF, revoke.c takes access away,
+ * access.c does so for the whole device around resets and the like.
+ *
+ * Lock order, outermost first
+ * ---------------------------
+ *
+ *   mmap_lock or VMA lock
+ *     buf->fault_lock, read side		fault
+ *       page-table lock
+ *     list->lock				mmap and munmap
+ *
+ *   vdev->memory_lock, write side		a transition of the device
+ *     list->lock				one step of the walk, never longer
+ *     buf->resv
+ *       buf->fault_lock, write side		the flip of the state
+ *     i_mmap lock, page-table lock		the sweep
+ *
+ * A fault and an mmap take no other lock of the driver, so nothing that holds
+ * memory_lock, however long, is waited for under mmap_lock. A revoke of one
+ * buffer enters the second chain at buf->resv: it does not take memory_lock.
+ *
+ * Why one sweep is enough: the state is flipped under the write side of the
+ * fault lock. A fault that saw the old state holds the read side until its PTE
+ * is in, so the flip comes after it and the sweep that follows finds the PTE.
+ * A fault that comes later sees the new state and inserts nothing. A fork copies
+ * PTEs with the child's VMA already in the address space, and behind the
+ * parent's, so that the sweep, which goes through the VMAs in that order,
+ * meets the copy.
+ */
+#ifndef VFIO_PCI_DMABUF_BUF_H
+#define VFIO_PCI_DMABUF_BUF_H
+
+#include <linux/atomic.h>
+#include <linux/dma-resv.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include "layout.h"
+
+struct dma_buf;
+struct dma_buf_attachment;
+struct file;
+struct inode;
+struct p2pdma_provider;
+struct vfio_pci_core_device;
+struct vm_area_struct;
+
+/* Most ranges that one export may name; 24 bytes of memory each. */
+#define VFIO_PCI_BUF_MAX_RANGES		(1U << 18)
+
+/**
+ * enum vfio_pci_buf_state - what access to a buffer is allowed now
+ * @VFIO_PCI_BUF_LIVE: faults insert PTEs, importers may map
+ * @VFIO_PCI_BUF_QUIESCING: a transition runs, faults wait for its end
+ * @VFIO_PCI_BUF_SUSPENDED: the BAR does not answer, faults get SIGBUS
+ * @VFIO_PCI_BUF_REVOKED: SIGBUS for good; no state follows
+ */
+enum vfio_pci_buf_state {
+	VFIO_PCI_BUF_LIVE,
+	VFIO_PCI_BUF_QUIESCING,
+	VFIO_PCI_BUF_SUSPENDED,
+	VFIO_PCI_BUF_REVOKED,
+};
+
+/**
+ * struct vfio_pci_buf_list - the buffers of one opening of a device
+ * @kref: one of the open device, one of every buffer on the list
+ * @lock: protects the fields below and the list members of the buffers. Never
+ *	held across anything that waits or allocates. The innermost lock of
+ *	the driver.
+ * @bufs: every buffer that has not lost its last reference, newest first, so
+ *	that a walk does not meet what is added behind its back
+ * @bars: the BAR buffers that are mapped now
+ * @state: what a new buffer starts with. Changes under memory_lock as well,
+ *	so whoever holds that may read it.
+ *
+ * It outlives the device: a buffer that a client holds for ever keeps the list
+ * and neither the device nor its driver.
+ */
+struct vfio_pci_buf_list {
+	struct kref kref;
+	spinlock_t lock;
+	struct list_head bufs;
+	struct list_head bars;
+	enum vfio_pci_buf_state state;
+};
+
+/**
+ * struct vfio_pci_buf - one buffer
+ * @kref: one of the DMABUF, until its release; one of a walk of the list; one
+ *	of a fault that waits
+ * @fault_lock: the read side is held from the look at @state until the PTE is
+ *	in, the write side only to flip @state. Nothing is waited for under
+ *	the write side.
+ * @state: written under the write side of @fault_lock
+ * @layout: constant
+ * @single: storage for a layout of one range
+ * @inode: holds the address space that all of this buffer's VMAs are in, and
+ *	no others. Our own reference: the struct file may be freed while an
+ *	O_PATH descriptor still keeps the DMABUF, so nothing here may go
+ *	through the file.
+ * @list: constant, holds a reference
+ * @node: in list->bufs, under list->lock. Taken out only when the last
+ *	reference goes, so whoever holds one may go on from here.
+ * @resv: the DMABUF's, kept here so that it lives as long as this struct
+ * @dmabuf: under @resv; NULL once the DMABUF is released
+ * @provider: for importers; NULL where there can be none
+ * @nr_dma_maps: mappings that importers hold; grows only under @resv and LIVE
+ * @bar_node: in list->bars while mapped, under list->lock
+ * @dev_file: the device file that a mapped BAR buffer holds, under list->lock
+ * @nr_vmas: VMAs of a BAR buffer, under list->lock
+ * @bar: BAR of a BAR buffer, constant
+ */
+struct vfio_pci_buf {
+	struct kref kref;
+	struct rw_semaphore fault_lock;
+	enum vfio_pci_buf_state state;
+	struct vfio_pci_layout layout;
+	struct phys_vec single;
+	struct inode *inode;
+	struct vfio_pci_buf_list *list;
+	struct list_head node;
+	struct dma_resv resv;
+	struct dma_buf *dmabuf;
+	struct p2pdma_provider *provider;
+	atomic_t nr_dma_maps;
+	struct list_head bar_node;
+	struct file *dev_file;
+	unsigned int nr_vmas;
+	u8 bar;
+};
+
+extern const struct dma_buf_ops vfio_pci_buf_dma_ops;
+
+/* buf.c */
+struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list);
+int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
+			    u32 nr);
+int vfio_pci_buf_publish(struct vfio_pci_buf *buf, int open_flags);
+void vfio_pci_buf_get(struct vfio_pci_buf *buf);
+void vfio_pci_buf_put(struct vfio_pci_buf *buf);
+void vfio_pci_buf_dma_release(struct dma_buf *dmabuf);
+struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
+				       struct vfio_pci_buf *prev);
+void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list);
+
+#define vfio_pci_for_each_buf(buf, list)				\
+	for ((buf) = vfio_pci_buf_next(list, NULL); (buf);		\
+	     (buf) = vfio_pci_buf_next(list, buf))
+
+/* fault.c */
+void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
+			   struct vm_area_struct *vma);
+int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma);
+
+/* bar.c */
+void vfio_pci_bar_vma_open(struct vfio_pci_buf *buf);
+void vfio_pci_bar_vma_close(struct vfio_pci_buf *buf);
+
+/* revoke.c */
+int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,
+			   enum vfio_pci_buf_state state);
+void vfio_pci_buf_sweep(struct vfio_pci_buf *buf);
+void vfio_pci_buf_resume(struct vfio_pci_buf *buf);
+
+/* import.c */
+void vfio_pci_buf_invalidate_importers(struct vfio_pci_buf *buf);
+void vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf);
+int vfio_pci_buf_wait_importers_killable(struct vfio_pci_buf *buf);
+void vfio_pci_buf_notify_resume(struct vfio_pci_buf *buf);
+
+#endif /* VFIO_PCI_DMABUF_BUF_H */

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO_DEVICE_FEATURE_DMA_BUF: a list of BAR ranges becomes a buffer with an fd.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/fcntl.h>
+#include <linux/overflow.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/slab.h>
+
+#include "../vfio_pci_priv.h"
+#include "access.h"
+#include "buf.h"
+
+/**
+ * vfio_pci_core_fill_phys_vec - place ranges in one stretch of memory
+ * @phys_vec: filled in, one for each range
+ * @dma_ranges: offsets and lengths within the stretch
+ * @nr_ranges: number of ranges
+ * @start: physical address of the stretch
+ * @len: its length
+ *
+ * Return: 0, -EINVAL for an empty range or one that ends behind the stretch,
+ * -EOVERFLOW for one that wraps.
+ */
+int vfio_pci_core_fill_phys_vec(struct phys_vec *phys_vec,
+				struct vfio_region_dma_range *dma_ranges,
+				size_t nr_ranges, phys_addr_t start,
+				phys_addr_t len)
+{
+	size_t i;
+
+	for (i = 0; i < nr_ranges; i++) {
+		struct vfio_region_dma_range *range = &dma_ranges[i];
+		phys_addr_t paddr, end;
+
+		if (!range->length)
+			return -EINVAL;
+
+		if (check_add_overflow(start, range->offset, &paddr) ||
+		    check_add_overflow(paddr, range->length, &end))
+			return -EOVERFLOW;
+
+		if (end > start + len)
+			return -EINVAL;
+
+		phys_vec[i].paddr = paddr;
+		phys_vec[i].len = range->length;
+	}
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_core_fill_phys_vec);
+
+/**
+ * vfio_pci_core_get_dmabuf_phys - get_dmabuf_phys of a plain PCI device
+ * @vdev: the device
+ * @provider: set to the BAR's peer-to-peer provider, as long-lived as the
+ *	driver's binding
+ * @region_index: BAR
+ * @phys_vec: filled in
+ * @dma_ranges: ranges within the BAR
+ * @nr_ranges: number of ranges
+ *
+ * Return: 0 or a negative errno; -EINVAL for a BAR that is not memory.
+ */
+int vfio_pci_core_get_dmabuf_phys(struct vfio_pci_core_device *vdev,
+				  struct p2pdma_provider **provider,
+				  unsigned int region_index,
+				  struct phys_vec *phys_vec,
+				  struct vfio_region_dma_range *dma_ranges,
+				  size_t nr_ranges)
+{
+	struct pci_dev *pdev = vdev->pdev;
+
+	*provider = pcim_p2pdma_provider(pdev, region_index);
+	if (!*provider)
+		return -EINVAL;
+
+	return vfio_pci_core_fill_phys_vec(phys_vec, dma_ranges, nr_ranges,
+					   pci_resource_start(pdev, region_index),
+					   pci_resource_len(pdev, region_index));
+}
+EXPORT_SYMBOL_GPL(vfio_pci_core_get_dmabuf_phys);
+
+/* Whole pages, and a sum that a DMABUF and an IOVA allocator can bear. */
+static int vfio_pci_check_ranges(const struct vfio_region_dma_range *ranges,
+				 u32 nr)
+{
+	size_t size = 0;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		if (!ranges[i].length || !PAGE_ALIGNED(ranges[i].offset) ||
+		    !PAGE_ALIGNED(ranges[i].length))
+			return -EINVAL;
+
+		if (check_add_overflow(size, ranges[i].length, &size))
+			return -EINVAL;
+	}
+
+	/* The top bit is a flag to dma_iova_try_alloc(), which would warn. */
+	if ((u64)size & DMA_IOVA_USE_SWIOTLB)
+		return -EINVAL;
+
+	return 0;
+}
+
+static struct vfio_pci_buf *
+vfio_pci_export(struct vfio_pci_core_device *vdev,
+		const struct vfio_device_feature_dma_buf *req,
+		struct vfio_region_dma_range *ranges)
+{
+	struct vfio_pci_buf *buf;
+	struct phys_vec *vecs;
+	int ret;
+
+	vecs = kvmalloc_objs(*vecs, req->nr_ranges, GFP_KERNEL_ACCOUNT);
+	if (!vecs)
+		return ERR_PTR(-ENOMEM);
+
+	buf = vfio_pci_buf_alloc(vdev->buf_list);
+	if (!buf) {
+		kvfree(vecs);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	ret = vdev->pci_ops->get_dmabuf_phys(vdev, &buf->provider,
+					     req->region_index, vecs, ranges,
+					     req->nr_ranges);
+	if (!ret)
+		ret = vfio_pci_buf_set_layout(buf, vecs, req->nr_ranges);
+	kvfree(vecs);
+	if (!ret)
+		ret = vfio_pci_buf_publish(buf, req->open_flags);
+	if (ret) {
+		vfio_pci_buf_put(buf);
+		return ERR_PTR(ret);
+	}
+
+	return buf;
+}
+
+/**
+ * vfio_pci_core_feature_dma_buf - VFIO_DEVICE_FEATURE_DMA_BUF
+ * @vdev: the device, open
+ * @flags: of struct vfio_device_feature
+ * @arg: the user's struct
+ * @argsz: its size
+ *
+ * Return: the new fd or a negative errno.
+ */
+int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
+				  struct vfio_device_feature_dma_buf __user *arg,
+				  size_t argsz)
+{
+	struct vfio_device_feature_dma_buf req = {};
+	struct vfio_region_dma_range *ranges;
+	struct vfio_pci_buf *buf;
+	int ret;
+
+	if (!vdev->pci_ops || !vdev->pci_ops->get_dmabuf_phys)
+		return -EOPNOTSUPP;
+
+	ret = vfio_check_feature(flags, argsz, VFIO_DEVICE_FEATURE_GET,
+				 sizeof(req));
+	if (ret != 1)
+		return ret;
+
+	if (copy_from_user(&req, arg, sizeof(req)))
+		return -EFAULT;
+
+	if (!req.nr_ranges || req.flags ||
+	    req.open_flags & ~(O_ACCMODE | O_CLOEXEC))
+		return -EINVAL;
+
+	if (req.nr_ranges > VFIO_PCI_BUF_MAX_RANGES)
+		return -E2BIG;
+
+	if (req.region_index >= VFIO_PCI_ROM_REGION_INDEX ||
+	    IS_ERR(vfio_pci_core_get_iomap(vdev, req.region_index)))
+		return -ENODEV;
+
+	ranges = vmemdup_array_user(&arg->dma_ranges, req.nr_ranges,
+				    sizeof(*ranges));
+	if (IS_ERR(ranges))
+		return PTR_ERR(ranges);
+
+	ret = vfio_pci_check_ranges(ranges, req.nr_ranges);
+	buf = ret ? ERR_PTR(ret) : vfio_pci_export(vdev, &req, ranges);
+	kvfree(ranges);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+
+	/* On success the fd has our reference. */
+	ret = dma_buf_fd(buf->dmabuf, req.open_flags);
+	if (ret < 0)
+		dma_buf_put(buf->dmabuf);
+
+	return ret;
+}
