@@ -17,8 +17,9 @@ static const char usage[] =
 	"  --memory ADDRESS     a device with a BAR of memory, bound to vfio-pci\n"
 	"  --memory-bar N       which BAR of it (2)\n"
 	"\n"
-	"An address that is not given comes from the lab's helper, `vfio-bind edu` and\n"
-	"`vfio-bind ivshmem`.\n"
+	"An address that is not given comes from the lab's helper: `vfio-bind pair0` is an\n"
+	"edu and `vfio-bind pair1` an ivshmem, two functions of one slot, which can be\n"
+	"reset together.\n"
 	"\n"
 	"Exit status: 0 every claim held, 1 not, 2 wrong usage.\n";
 

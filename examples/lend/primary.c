@@ -24,12 +24,14 @@
 /* A device that is owned, with one of its BARs mapped through the device fd. */
 struct owned {
 	const char *what;
+	char address[32];
 	struct barbuf_device *dev;
 	struct barbuf_region bar;
 	volatile char *map;
 };
 
 struct lender {
+	struct barbuf_container *container;
 	size_t page;
 	struct owned registers;
 	struct owned memory;
@@ -64,43 +66,40 @@ static bool ask(struct peer *p, enum op op, uint64_t value, int fd, struct reply
 	return !ret;
 }
 
-/* The lab's helper binds the device to vfio-pci and prints "ADDRESS GROUP". */
-static int bind_by_model(const char *model, char *address, size_t size)
+/*
+ * Where the device is: as given, or from the lab's helper, which binds it to
+ * vfio-pci and prints "ADDRESS GROUP".
+ */
+static int find_device(struct owned *o, const char *model, const char *option, const char *given)
 {
 	char command[32];
 	char line[128];
 	bool got;
 	FILE *f;
 
+	if (given) {
+		snprintf(o->address, sizeof(o->address), "%s", given);
+		return 0;
+	}
 	snprintf(command, sizeof(command), "vfio-bind %s", model);
 	f = popen(command, "re");
 	if (!f)
-		return -errno;
+		return fail("cannot run `%s`: %s", command, strerror(errno));
 	got = fgets(line, sizeof(line), f);
 	if (pclose(f) || !got)
-		return -ENODEV;
+		return fail("no device: `%s` found none; name one with %s", command, option);
 	line[strcspn(line, " \n")] = '\0';
-	if (strlen(line) >= size)
-		return -ENODEV;
-	strcpy(address, line);
+	snprintf(o->address, sizeof(o->address), "%.*s", (int)sizeof(o->address) - 1, line);
 	return 0;
 }
 
-static int own(struct owned *o, const char *model, const char *option, const char *address,
+static int own(struct owned *o, struct barbuf_container *container, const char *option,
 	       unsigned int bar)
 {
-	char found[32];
+	const char *address = o->address;
 	int ret;
 
-	o->what = model;
-	if (!address) {
-		ret = bind_by_model(model, found, sizeof(found));
-		if (ret)
-			return fail("no device: `vfio-bind %s` found none; name one with %s", model,
-				    option);
-		address = found;
-	}
-	ret = barbuf_device_open(&o->dev, NULL, address);
+	ret = barbuf_device_open(&o->dev, container, address);
 	if (ret)
 		return fail("%s %s: cannot be opened through VFIO: %s", option, address,
 			    strerror(-ret));
@@ -113,8 +112,8 @@ static int own(struct owned *o, const char *model, const char *option, const cha
 		o->map = NULL;
 		return fail("%s %s: mmap of BAR %u: %s", option, address, bar, strerror(errno));
 	}
-	say(ME, "opens %s at %s and maps its BAR %u (%" PRIu64 " KiB) through the device fd", model,
-	    barbuf_device_address(o->dev), bar, o->bar.size >> 10);
+	say(ME, "opens %s at %s and maps its BAR %u (%" PRIu64 " KiB) through the device fd",
+	    o->what, barbuf_device_address(o->dev), bar, o->bar.size >> 10);
 	return 0;
 }
 
@@ -306,22 +305,49 @@ static bool mark_is_gone(struct owned *o)
 	       mark == 0;
 }
 
+/* Functions of one bus are reset together when the bus is. */
+static bool share_bus(const struct owned *a, const struct owned *b)
+{
+	const char *x = barbuf_device_address(a->dev);
+	const char *y = barbuf_device_address(b->dev);
+	const char *end = strrchr(x, ':');
+
+	return !strncmp(x, y, end - x + 1);
+}
+
 static void reset_one(struct owned *o)
 {
-	bool marked = mark_for_reset(o);
-	const char *how = "reset of the function";
+	const char *how = "this function alone";
 	int ret;
 
 	ret = barbuf_device_reset(o->dev);
 	if (ret == -EOPNOTSUPP) {
-		how = "hot reset of its bus";
+		how = "a hot reset of its bus";
 		ret = barbuf_device_hot_reset(o->dev);
 	}
-	claim(ME, !ret, "resets %s (%s)%s%s", o->what, how, ret ? ": " : "",
+	claim(ME, !ret, "resets %s: %s%s%s", o->what, how, ret ? ": " : "",
 	      ret ? strerror(-ret) : "");
+}
+
+static void reset_both(struct lender *l)
+{
+	bool marked = mark_for_reset(&l->memory);
+	int ret;
+
+	if (share_bus(&l->registers, &l->memory)) {
+		ret = barbuf_device_hot_reset(l->registers.dev);
+		claim(ME, !ret, "resets both devices at once, by a hot reset of their bus%s%s",
+		      ret ? ": " : "", ret ? strerror(-ret) : "");
+	} else {
+		reset_one(&l->registers);
+		reset_one(&l->memory);
+	}
 	if (marked)
-		claim(ME, mark_is_gone(o), "%s lost its interrupt mask: it really was reset",
-		      o->what);
+		claim(ME, mark_is_gone(&l->memory),
+		      "finds %s's interrupt mask cleared: the reset did take place",
+		      l->memory.what);
+	else
+		say(ME, "knows no register of %s that would prove the reset", l->memory.what);
 }
 
 static void reset_devices(struct lender *l)
@@ -335,8 +361,7 @@ static void reset_devices(struct lender *l)
 	if (!ask(&l->second, OP_CHECK, seed, -1, &before))
 		return;
 
-	reset_one(&l->registers);
-	reset_one(&l->memory);
+	reset_both(l);
 
 	if (!ask(&l->second, OP_CHECK, seed, -1, &after))
 		return;
@@ -434,8 +459,16 @@ static void finish(struct peer *p)
 
 static int story(struct lender *l, const struct options *options)
 {
-	if (own(&l->registers, "edu", "--registers", options->registers, 0) ||
-	    own(&l->memory, "ivshmem", "--memory", options->memory, options->memory_bar))
+	int ret;
+
+	if (find_device(&l->registers, "pair0", "--registers", options->registers) ||
+	    find_device(&l->memory, "pair1", "--memory", options->memory))
+		return 1;
+	ret = barbuf_container_new(&l->container);
+	if (ret)
+		return fail("VFIO cannot be used: /dev/vfio/vfio: %s", strerror(-ret));
+	if (own(&l->registers, l->container, "--registers", 0) ||
+	    own(&l->memory, l->container, "--memory", options->memory_bar))
 		return 1;
 	if (!edu_id_ok(*(volatile uint32_t *)(l->registers.map + EDU_ID)))
 		return fail("--registers %s: no edu device, its identification is %#x",
@@ -463,6 +496,8 @@ static int story(struct lender *l, const struct options *options)
 int primary_main(const struct options *options)
 {
 	struct lender l = {
+		.registers.what = "edu",
+		.memory.what = "ivshmem",
 		.page = sysconf(_SC_PAGESIZE),
 		.frame_fd = -1,
 		.scattered_fd = -1,
@@ -491,5 +526,6 @@ int primary_main(const struct options *options)
 		close(l.scattered_fd);
 	disown(&l.registers);
 	disown(&l.memory);
+	barbuf_container_free(l.container);
 	return ret ? ret : timeline_end();
 }
