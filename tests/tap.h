@@ -39,8 +39,15 @@ tap_point(bool ok, const char *file, int line, const char *fmt, ...)
 	return ok;
 }
 
-/* A point of its own that says what holds. Worth what the condition was. */
-#define CHECK(cond, ...) tap_point(cond, __FILE__, __LINE__, __VA_ARGS__)
+/*
+ * A point of its own that says what holds. Worth what the condition was, which
+ * is evaluated before the values that are printed.
+ */
+#define CHECK(cond, ...)                                         \
+	({                                                       \
+		bool tap_ok = (cond);                            \
+		tap_point(tap_ok, __FILE__, __LINE__, __VA_ARGS__); \
+	})
 
 /* As CHECK(), and leaves the (void) function when the rest makes no sense. */
 #define REQUIRE(cond, ...)                \
@@ -68,6 +75,7 @@ __attribute__((unused)) static int tap_done(void)
 	printf("1..%u\n", tap.points);
 	printf("# %u passed, %u failed, %u skipped\n", tap.points - tap.failed - tap.skipped,
 	       tap.failed, tap.skipped);
+	fflush(stdout);
 	return tap.failed || !tap.points;
 }
 
