@@ -36,6 +36,6 @@ builder_ready() {
 # Runs COMMAND in the builder as the caller, with what is named mounted there;
 # the mounts are gone when it ends, whatever the way.
 builder_run() {
-	lab_as_root unshare --mount --propagation private \
+	lab_as_root unshare --mount --propagation private --pid --fork --kill-child \
 		bash "$lab_top/lab/lib/builder-enter" "$builder_root" "$(id -u):$(id -g)" "$@"
 }

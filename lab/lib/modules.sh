@@ -2,17 +2,20 @@
 # shellcheck shell=bash
 # The replacement modules for Debian's own kernel.
 
-# Built and replaced as a whole, because struct vfio_pci_core_device may change
-# its layout. A patch to C code elsewhere would not reach the stock kernel.
-modules_dir=drivers/vfio/pci
+modules_dir=$(sed -n 's/^module-dir := //p' "$lab_top/kernel/Makefile")
 
+# modules_make VERSION TREE HEADERS TARGET: run kernel/Makefile in the builder,
+# with the changed headers in HEADERS over those of Debian's package.
 modules_make() {
-	builder_run --bind "$tree_dir" /build/tree \
-		--bind "$lab_cache/kernel/$1/headers/usr/src/linux-headers-$1-amd64" "/usr/src/linux-headers-$1-amd64" \
-		--bind "$lab_cache/kernel/$1/headers/usr/lib/linux-kbuild-$1" "/usr/lib/linux-kbuild-$1" \
-		--lower "$lab_build/headers" \
-		--overlay "$lab_cache/kernel/$1/headers/usr/src/linux-headers-$1-common" - "/usr/src/linux-headers-$1-common" \
-		-- make -C "/usr/src/linux-headers-$1-amd64" -j"$(nproc)" M=/build/tree/$modules_dir "${@:2}"
+	local version=$1 packages=$lab_cache/kernel/$1/headers/usr
+
+	builder_run --bind "$2" /build/tree --bind "$lab_top/kernel" /build/kernel \
+		--bind "$packages/src/linux-headers-$version-amd64" "/usr/src/linux-headers-$version-amd64" \
+		--bind "$packages/lib/linux-kbuild-$version" "/usr/lib/linux-kbuild-$version" \
+		--lower "$3" \
+		--overlay "$packages/src/linux-headers-$version-common" - "/usr/src/linux-headers-$version-common" \
+		-- make --no-print-directory -f /build/kernel/Makefile "$4" \
+		TREE=/build/tree KDIR="/usr/src/linux-headers-$version-amd64"
 }
 
 modules_covered() {
@@ -22,7 +25,7 @@ modules_covered() {
 		case $file in
 		"$modules_dir"/* | include/* | Documentation/* | */Kconfig) ;;
 		*.c | *.h | *.S | */Makefile)
-			lab_die "$file is changed, but only $modules_dir is rebuilt for Debian's kernel: widen modules_dir in lab/lib/modules.sh"
+			lab_die "$file is changed, but only $modules_dir is rebuilt for Debian's kernel: widen module-dir in kernel/Makefile"
 			;;
 		esac
 	done <"$lab_build/tree.changed"
@@ -33,13 +36,13 @@ modules_ready() {
 	local version=$1
 
 	tree_ready "$version"
-	modules_key=$tree_key-$(builder_key)
+	modules_key=$tree_key-$modules_dir-$(builder_key)
 	[[ -e $lab_build/modules.key && $(<"$lab_build/modules.key") == "$modules_key" ]] && return
 	supply_headers "$version"
 	builder_ready
 	modules_covered
 	rm -f "$lab_build/modules.key"
 	lab_logged "$lab_build/modules.log" "building the modules for $version" \
-		modules_make "$version" modules || exit 1
+		modules_make "$version" "$tree_dir" "$lab_build/headers" modules || exit 1
 	printf '%s\n' "$modules_key" >"$lab_build/modules.key"
 }
