@@ -33,7 +33,7 @@ static struct {
 
 static void *edu_thread(void *arg)
 {
-	uint32_t seen = UINT32_MAX;
+	uint32_t seen = 0;
 
 	/* No write can be seen here, so a changed value is one. */
 	while (!edu.stop) {

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "layout.h"
+
+#include "oracle.h"
+
+#define PAGE UINT64_C(4096)
+#define TIB (UINT64_C(1) << 40)
+#define MAX_RANGES 512
+#define MAX_QUESTIONS 64
+
+/* The ranges as they were given, and the kernel's layout of a copy of them. */
+struct subject {
+	struct phys_vec given[MAX_RANGES];
+	struct phys_vec merged[MAX_RANGES];
+	u64 starts[MAX_RANGES];
+	u32 nr;
+	u64 size;
+	struct vfio_pci_layout layout;
+};
+
+struct input {
+	const uint8_t *data;
+	size_t left;
+};
+
+static char problem[512];
+
+__attribute__((format(printf, 1, 2))) static const char *wrong(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(problem, sizeof(problem), fmt, ap);
+	va_end(ap);
+	return problem;
+}
+
+/* The next @n bytes as a number; zeros when the input has ended. */
+static u64 take(struct input *in, unsigned int n)
+{
+	u64 v = 0;
+
+	while (n--) {
+		v <<= 8;
+		if (in->left) {
+			v |= *in->data++;
+			in->left--;
+		}
+	}
+	return v;
+}
+
+/* Of the first @classes orders of magnitude, and 1 page often. */
+static u64 take_length(struct input *in, unsigned int classes)
+{
+	switch (take(in, 1) % classes) {
+	case 0:
+	case 1:
+	case 2:
+		return PAGE;
+	case 3:
+		return PAGE * (1 + take(in, 1));
+	case 4:
+		return (2ull << 20) * (1 + take(in, 1) % 4);
+	case 5:
+		return (1ull << 30) * (1 + take(in, 1) % 3);
+	case 6:
+		return PAGE * (1 + take(in, 3));
+	default:
+		return PAGE * (1 + take(in, 4)); /* up to 16 TiB */
+	}
+}
+
+/* Next to, equal to or far from the one before. */
+static u64 take_paddr(struct input *in, const struct phys_vec *last)
+{
+	switch (take(in, 1) % 8) {
+	case 0:
+	case 1:
+		return last ? last->paddr + last->len : 0;
+	case 2:
+		return last ? last->paddr : PAGE;
+	case 3:
+		return last ? last->paddr + last->len + PAGE : 2 * PAGE;
+	case 4:
+		return last && last->paddr >= PAGE ? last->paddr - PAGE : 0;
+	case 5:
+		return PAGE * take(in, 1);
+	case 6:
+		return (2ull << 20) * take(in, 2);
+	default:
+		return PAGE * take(in, 5);
+	}
+}
+
+static void take_ranges(struct input *in, struct subject *s)
+{
+	/* In one list of eight there is a range of TiBs, which would dwarf the rest. */
+	unsigned int classes = 1 + take(in, 1) % 8;
+	u32 i;
+
+	s->nr = 1 + take(in, 2) % MAX_RANGES;
+	/* Short inputs: do not pad with hundreds of equal ranges. */
+	if (s->nr > 1 + in->left / 2)
+		s->nr = 1 + in->left / 2;
+	s->size = 0;
+	for (i = 0; i < s->nr; i++) {
+		s->given[i].paddr = take_paddr(in, i ? &s->given[i - 1] : NULL);
+		s->given[i].len = take_length(in, classes);
+		s->size += s->given[i].len;
+	}
+}
+
+/* What is at @offset, by walking the ranges as they were given. */
+static bool naive_find(const struct subject *s, u64 offset, struct vfio_pci_extent *ext)
+{
+	u32 i, j;
+
+	for (i = 0; i < s->nr && offset >= s->given[i].len; i++)
+		offset -= s->given[i].len;
+	if (i == s->nr)
+		return false;
+	ext->paddr = s->given[i].paddr + offset;
+	ext->before = offset;
+	ext->after = s->given[i].len - offset;
+	for (j = i; j && s->given[j - 1].paddr + s->given[j - 1].len == s->given[j].paddr; j--)
+		ext->before += s->given[j - 1].len;
+	for (j = i; j + 1 < s->nr && s->given[j].paddr + s->given[j].len == s->given[j + 1].paddr;
+	     j++)
+		ext->after += s->given[j + 1].len;
+	return true;
+}
+
+static const char *check_merge(const struct subject *s)
+{
+	u64 sum = 0;
+	u32 i;
+
+	if (!s->layout.nr || s->layout.nr > s->nr)
+		return wrong("%u ranges became %u", s->nr, s->layout.nr);
+	for (i = 0; i < s->layout.nr; i++) {
+		const struct phys_vec *v = &s->layout.vecs[i];
+
+		if (s->layout.nr > 1 && s->layout.starts[i] != sum)
+			return wrong("merged range %u starts at %#" PRIx64 ", not %#" PRIx64, i,
+				     s->layout.starts[i], sum);
+		if (i && v[-1].paddr + v[-1].len == v->paddr)
+			return wrong("ranges %u and %u are adjacent and not merged", i - 1, i);
+		sum += v->len;
+	}
+	if (sum != s->size || s->layout.size != s->size)
+		return wrong("size is %#" PRIx64 ", of the ranges %#" PRIx64 ", was %#" PRIx64,
+			     s->layout.size, sum, s->size);
+	return NULL;
+}
+
+static const char *check_find(const struct subject *s, u64 offset, struct oracle_stats *stats)
+{
+	struct vfio_pci_extent got = { 1, 2, 3 };
+	struct vfio_pci_extent want = { 1, 2, 3 };
+	bool got_found, want_found;
+
+	got_found = vfio_pci_layout_find(&s->layout, offset, &got);
+	want_found = naive_find(s, offset, &want);
+	stats->lookups++;
+	stats->high += want_found && offset >= TIB;
+	if (got_found != want_found)
+		return wrong("offset %#" PRIx64 " of %#" PRIx64 ": %s", offset, s->size,
+			     got_found ? "found outside" : "not found");
+	if (got.paddr != want.paddr || got.before != want.before || got.after != want.after)
+		return wrong("offset %#" PRIx64 ": got %#" PRIx64 " -%#" PRIx64 " +%#" PRIx64
+			     ", want %#" PRIx64 " -%#" PRIx64 " +%#" PRIx64,
+			     offset, got.paddr, got.before, got.after, want.paddr, want.before,
+			     want.after);
+	return NULL;
+}
+
+/*
+ * May a leaf be at [start, start + leaf) of a VMA whose first byte shows offset
+ * @pgoff? Walk it: every byte must be in the VMA and where the leaf puts it.
+ */
+static bool naive_leaf(const struct subject *s, u64 start, u64 leaf, u64 vma_start, u64 vma_end,
+		       u64 pgoff)
+{
+	struct vfio_pci_extent ext;
+	u64 base = 0;
+	u64 done;
+
+	if (start < vma_start || start + leaf > vma_end)
+		return false;
+	for (done = 0; done < leaf; done += ext.after) {
+		if (!naive_find(s, start + done - vma_start + pgoff, &ext))
+			return false;
+		if (!done)
+			base = ext.paddr;
+		if (ext.paddr != base + done)
+			return false;
+	}
+	return base % leaf == 0;
+}
+
+static const char *check_leaf(const struct subject *s, struct input *in,
+			      struct oracle_stats *stats)
+{
+	static const u64 leaves[NR_LEAVES] = { PAGE, 16 * PAGE, 2ull << 20, 1ull << 30 };
+	unsigned int order = take(in, 1) % NR_LEAVES;
+	u64 leaf = leaves[order];
+	u64 pages = s->size / PAGE;
+	struct vfio_pci_extent ext;
+	u64 pgoff, span, at, vma_start, vma_end, addr;
+	bool got, want;
+
+	/* The VMA shows pages pgoff to pgoff + span of the buffer; the fault is at page at. */
+	pgoff = take(in, 1) % 4 ? 0 : take(in, 5) % pages;
+	span = pages - pgoff;
+	if (take(in, 1) % 4 == 0)
+		span = 1 + take(in, 5) % span;
+	at = pgoff + take(in, 5) % span;
+	if (!naive_find(s, at * PAGE, &ext))
+		return wrong("page %#" PRIx64 " of %#" PRIx64 " is outside", at, pages);
+
+	/* Mostly a user address that agrees with the physical one, as a good mmap gives. */
+	addr = (1ull << 62) + ext.paddr % leaf;
+	if (take(in, 1) % 4 == 0)
+		addr += PAGE * take(in, 2);
+	vma_start = addr - (at - pgoff) * PAGE;
+	vma_end = vma_start + span * PAGE;
+
+	if (!vfio_pci_layout_find(&s->layout, at * PAGE, &ext))
+		return wrong("page %#" PRIx64 " is not found", at);
+	got = vfio_pci_extent_holds_leaf(&ext, addr, vma_start, vma_end, leaf);
+	want = naive_leaf(s, addr - addr % leaf, leaf, vma_start, vma_end, pgoff * PAGE);
+	if (got != want)
+		return wrong("a leaf of %#" PRIx64 " at %#" PRIx64 " in a VMA %#" PRIx64 "-%#" PRIx64
+			     " of offset %#" PRIx64 ": %s",
+			     leaf, addr, vma_start, vma_end, pgoff * PAGE,
+			     got ? "allowed" : "refused");
+	if (got)
+		stats->leaf_yes[order]++;
+	else
+		stats->leaf_no[order]++;
+	return NULL;
+}
+
+/* Around each boundary of the ranges as given. */
+static const char *check_boundaries(const struct subject *s, struct oracle_stats *stats)
+{
+	const char *why = NULL;
+	u64 at = 0;
+	u32 i;
+
+	for (i = 0; i < s->nr && !why; i++) {
+		why = check_find(s, at, stats);
+		if (!why)
+			why = check_find(s, at + s->given[i].len - 1, stats);
+		at += s->given[i].len;
+	}
+	return why;
+}
+
+const char *oracle_check(const uint8_t *data, size_t size, struct oracle_stats *stats)
+{
+	static struct subject s;
+	struct input in = { data, size };
+	const char *why;
+	int i;
+
+	take_ranges(&in, &s);
+	memcpy(s.merged, s.given, s.nr * sizeof(s.given[0]));
+	/* A layout of one range may have no starts: reading them must fail loudly. */
+	memset(s.starts, 0xff, sizeof(s.starts));
+	s.layout.nr = vfio_pci_layout_merge(s.merged, s.nr);
+	vfio_pci_layout_init(&s.layout, s.merged, s.layout.nr > 1 ? s.starts : NULL, s.layout.nr);
+	stats->merged += s.nr - s.layout.nr;
+
+	why = check_merge(&s);
+	if (!why)
+		why = check_boundaries(&s, stats);
+	if (!why)
+		why = check_find(&s, s.size, stats);
+	if (!why)
+		why = check_find(&s, UINT64_MAX, stats);
+	for (i = 0; i < MAX_QUESTIONS && in.left && !why; i++) {
+		why = check_find(&s, take(&in, 6) % (s.size + PAGE), stats);
+		if (!why)
+			why = check_leaf(&s, &in, stats);
+	}
+	return why;
+}
