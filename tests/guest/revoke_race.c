@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A fault that runs while its buffer is revoked has either put its page in
+ * before the sweep or gets SIGBUS: after the revoke has returned, no access of
+ * any thread succeeds.
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define THREADS 8
+#define PAGES	64
+
+struct race {
+	volatile int round;	/* odd: go, even: rest */
+	volatile int revoked;	/* the last round whose revoke has returned */
+	volatile int resting;
+	volatile int quit;
+	volatile int fd;
+	volatile char *shared;	/* a mapping that all threads use */
+	unsigned long hits, buses, late;
+};
+
+struct racer {
+	struct race *race;
+	pthread_t thread;
+	unsigned int index;
+};
+
+/* One access; counts those that got through although the revoke had returned. */
+static bool access_page(struct race *race, const volatile void *p, int round)
+{
+	bool after = __atomic_load_n(&race->revoked, __ATOMIC_ACQUIRE) >= round;
+	bool through = touch(p) == 0;
+
+	if (through)
+		__atomic_fetch_add(&race->hits, 1, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_add(&race->buses, 1, __ATOMIC_RELAXED);
+	if (through && after)
+		__atomic_fetch_add(&race->late, 1, __ATOMIC_RELAXED);
+	return through;
+}
+
+/* Maps anew each time, so that each access is a fault. */
+static void *run_racer(void *arg)
+{
+	struct racer *r = arg;
+	struct race *race = r->race;
+	unsigned int page = r->index;
+	int round = 1;
+	bool after;
+
+	while (!race->quit) {
+		if (__atomic_load_n(&race->round, __ATOMIC_ACQUIRE) != round) {
+			sleep_ms(1);
+			continue;
+		}
+		do {
+			volatile char *p;
+
+			page = (page + 7) % PAGES;
+			after = __atomic_load_n(&race->revoked, __ATOMIC_ACQUIRE) >= round;
+			p = try_map(race->fd, page * PAGE, PAGE, PROT_READ | PROT_WRITE,
+				    MAP_SHARED);
+			if (p) {
+				if (after)
+					__atomic_fetch_add(&race->late, 1, __ATOMIC_RELAXED);
+				access_page(race, p, round);
+				munmap((void *)p, PAGE);
+			}
+			access_page(race, race->shared + page * PAGE, round);
+		} while (__atomic_load_n(&race->round, __ATOMIC_ACQUIRE) == round);
+		__atomic_fetch_add(&race->resting, 1, __ATOMIC_ACQ_REL);
+		round += 2;
+	}
+	return NULL;
+}
+
+/* Without taking the CPU away from those it waits for. */
+static void wait_for_more(const unsigned long *counter, unsigned long than)
+{
+	while (__atomic_load_n(counter, __ATOMIC_RELAXED) < than)
+		usleep(100);
+}
+
+static void race(struct dev *dev, unsigned int bar, unsigned int rounds)
+{
+	uint64_t end = now_ns() + 4000000000ull;
+	struct race race = { .fd = -1 };
+	struct racer racers[THREADS];
+	unsigned long before, after;
+	unsigned int i, n;
+
+	for (i = 0; i < THREADS; i++) {
+		racers[i] = (struct racer){ .race = &race, .index = i };
+		CHECK(pthread_create(&racers[i].thread, NULL, run_racer, &racers[i]) == 0);
+	}
+	for (n = 0; n < rounds && (n < 5 || now_ns() < end); n++) {
+		race.fd = export_range(dev, bar, 0, PAGES * PAGE);
+		race.shared = map_buffer(race.fd, 0, PAGES * PAGE);
+		race.resting = 0;
+		before = race.hits;
+		__atomic_store_n(&race.round, 2 * n + 1, __ATOMIC_RELEASE);
+		/* Right in the middle, at another place each time. */
+		wait_for_more(&race.hits, before + 20 + n * 7 % 50);
+		revoke_buffer(dev, race.fd);
+		__atomic_store_n(&race.revoked, 2 * n + 1, __ATOMIC_RELEASE);
+		for (i = 0; i < PAGES; i++)
+			CHECK_SIGBUS(race.shared + i * PAGE);
+		after = race.buses;
+		wait_for_more(&race.buses, after + 50);
+		__atomic_store_n(&race.round, 2 * n + 2, __ATOMIC_RELEASE);
+		while (race.resting < THREADS)
+			sleep_ms(1);
+		unmap((void *)race.shared, PAGES * PAGE);
+		close(race.fd);
+		CHECK_MSG(!race.late, "%lu accesses got through in round %u", race.late, n);
+	}
+	race.quit = 1;
+	for (i = 0; i < THREADS; i++)
+		pthread_join(racers[i].thread, NULL);
+	note("%u revokes, %lu accesses before, %lu SIGBUS after", n, race.hits, race.buses);
+}
+
+static void eight_threads_faulting(void)
+{
+	race(dev_open("ivshmem"), 2, slow_kernel() ? 5 : 25);
+}
+
+/* The same race, with every fault a huge leaf of one gigantic buffer. */
+struct huge {
+	struct dev *dev;
+	volatile char *p;
+	volatile int stop, revoked;
+	unsigned long hits, late;
+};
+
+static void *touch_huge(void *arg)
+{
+	struct huge *h = arg;
+	uint64_t i;
+
+	for (i = 0; !h->stop; i = (i + MIB(10)) % GIB(1)) {
+		bool after = __atomic_load_n(&h->revoked, __ATOMIC_ACQUIRE);
+
+		if (touch(h->p + i))
+			continue;
+		__atomic_fetch_add(&h->hits, 1, __ATOMIC_RELAXED);
+		if (after)
+			__atomic_fetch_add(&h->late, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void eight_threads_on_huge_leaves(void)
+{
+	struct huge h = { .dev = dev_open("ivshmem") };
+	pthread_t threads[THREADS];
+	unsigned int i, n;
+	int fd;
+
+	for (n = 0; n < 6; n++) {
+		fd = export_range(h.dev, 2, 0, GIB(1));
+		/* 2 MiB leaves in some rounds, one of 1 GiB in others. */
+		h.p = map_aligned(fd, 0, GIB(1), GIB(1), n % 2 ? MIB(2) : 0);
+		h.hits = h.stop = h.revoked = 0;
+		for (i = 0; i < THREADS; i++)
+			CHECK(pthread_create(&threads[i], NULL, touch_huge, &h) == 0);
+		wait_for_more(&h.hits, 30);
+		revoke_buffer(h.dev, fd);
+		__atomic_store_n(&h.revoked, 1, __ATOMIC_RELEASE);
+		sleep_ms(10);
+		h.stop = 1;
+		for (i = 0; i < THREADS; i++)
+			pthread_join(threads[i], NULL);
+		CHECK_EQ(h.late, 0);
+		close(fd);
+	}
+}
+
+/* The first thread to say "revoke" wins, the others are told so. */
+struct rivals {
+	struct dev *dev;
+	int fd;
+	volatile int go;
+	int won, lost;
+};
+
+static void *revoke_once(void *arg)
+{
+	struct rivals *r = arg;
+
+	while (!r->go)
+		;
+	if (try_revoke(r->dev, r->fd) == 0)
+		__atomic_fetch_add(&r->won, 1, __ATOMIC_RELAXED);
+	else if (errno == EBADFD)
+		__atomic_fetch_add(&r->lost, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void eight_threads_revoking(void)
+{
+	struct rivals r = { .dev = dev_open("ivshmem") };
+	pthread_t threads[THREADS];
+	volatile void *p;
+	unsigned int i, n;
+
+	for (n = 0; n < 10; n++) {
+		r.won = r.lost = r.go = 0;
+		r.fd = export_range(r.dev, 2, 0, PAGE);
+		p = map_buffer(r.fd, 0, PAGE);
+		CHECK_ALIVE(p);
+		for (i = 0; i < THREADS; i++)
+			CHECK(pthread_create(&threads[i], NULL, revoke_once, &r) == 0);
+		r.go = 1;
+		for (i = 0; i < THREADS; i++)
+			pthread_join(threads[i], NULL);
+		CHECK_EQ(r.won, 1);
+		CHECK_EQ(r.lost, THREADS - 1);
+		CHECK_SIGBUS(p);
+		close(r.fd);
+	}
+}
+
+static const struct test_case cases[] = {
+	CASE_MMAP(eight_threads_faulting, .seconds = 30),
+	CASE_MMAP(eight_threads_on_huge_leaves),
+	CASE_MMAP(eight_threads_revoking),
+};
+
+TEST_MAIN(cases)
