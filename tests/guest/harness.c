@@ -119,6 +119,25 @@ const char *strerror_name(int err)
 	return name ? name : "an unknown errno";
 }
 
+long check_ok(const char *file, int line, const char *call, long result)
+{
+	if (result < 0)
+		test_fail(file, line, "%s: %s", call, strerror_name(errno));
+	return result;
+}
+
+void check_errno(const char *file, int line, const char *call, long result, const char *wanted,
+		 int err)
+{
+	int got = errno;
+
+	if (result >= 0)
+		test_fail(file, line, "%s succeeded (%ld), wanted %s", call, result, wanted);
+	if (got != err)
+		test_fail(file, line, "%s failed with %s, wanted %s", call, strerror_name(got),
+			  wanted);
+}
+
 /* Small files ---------------------------------------------------------------*/
 
 const char *read_file(const char *path, char *buf, size_t size)

@@ -89,28 +89,14 @@ void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 	} while (0)
 
 /* The call succeeds: its value is not negative. Evaluates to that value. */
-#define OK(call)							\
-	({								\
-		long ok_ = (long)(call);				\
-									\
-		if (ok_ < 0)						\
-			FAIL("%s: %s", #call, strerror_name(errno));	\
-		ok_;							\
-	})
+#define OK(call) check_ok(__FILE__, __LINE__, #call, (long)(call))
+long check_ok(const char *file, int line, const char *call, long result);
 
 /* The call fails with exactly this errno. */
-#define CHECK_ERRNO(call, err)						\
-	do {								\
-		long res_ = (long)(call);				\
-		int errno_ = errno;					\
-									\
-		if (res_ >= 0)						\
-			FAIL("%s succeeded (%ld), wanted %s", #call,	\
-			     res_, #err);				\
-		if (errno_ != (err))					\
-			FAIL("%s failed with %s, wanted %s", #call,	\
-			     strerror_name(errno_), #err);		\
-	} while (0)
+#define CHECK_ERRNO(call, err) \
+	check_errno(__FILE__, __LINE__, #call, (long)(call), #err, err)
+void check_errno(const char *file, int line, const char *call, long result, const char *wanted,
+		 int err);
 
 const char *strerror_name(int err);
 
