@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define DRIVER "/sys/bus/pci/drivers/vfio-pci"
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Take every device away from vfio-pci, so that it can be unloaded. */
+static int unbind_all(void)
+{
+	struct dirent *entry;
+	int ret = 0;
+	DIR *dir;
+
+	dir = opendir(DRIVER);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (!ret && (entry = readdir(dir)))
+		if (strchr(entry->d_name, ':'))
+			ret = write_file(DRIVER "/unbind", entry->d_name);
+	closedir(dir);
+	return ret;
+}
+
+static int unload(const char *name)
+{
+	if (syscall(SYS_delete_module, name, O_NONBLOCK) && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int load(const char *dir, const char *file)
+{
+	char path[4096];
+	int ret = 0;
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, "", 0))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int modules_use(const char *dir)
+{
+	int ret;
+
+	/* What the two need themselves (vfio, type1) stays the same for both sets. */
+	if (system("modprobe -a vfio_iommu_type1 vfio-pci"))
+		return -ENOENT;
+	ret = unbind_all();
+	if (!ret)
+		ret = unload("vfio_pci");
+	if (!ret)
+		ret = unload("vfio_pci_core");
+	if (!ret)
+		ret = load(dir, "vfio-pci-core.ko");
+	if (!ret)
+		ret = load(dir, "vfio-pci.ko");
+	return ret;
+}
+
+int bind_model(const char *model, char *address, size_t size)
+{
+	char command[64];
+	char line[128];
+	bool got;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "vfio-bind %s", model);
+	f = popen(command, "re");
+	if (!f)
+		return -errno;
+	got = fgets(line, sizeof(line), f);
+	if (pclose(f) || !got)
+		return -ENODEV;
+	line[strcspn(line, " \n")] = '\0';
+	if (snprintf(address, size, "%s", line) >= (int)size)
+		return -ENODEV;
+	return 0;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "bench.h"
+
+/* Within this of 1 ns an instruction, the clock counts instructions. */
+#define EXACT 0.01
+
+struct comparison {
+	const char *with; /* what it is compared with, in words; NULL: with nothing */
+	double ratio;
+	bool has_target;
+	bool met;
+};
+
+static size_t find_row(const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < nr_rows && strcmp(rows[i].id, id); i++)
+		;
+	return i;
+}
+
+static struct comparison compare(const struct result *results[NR_SETS], size_t i)
+{
+	const struct row *row = &rows[i];
+	const struct result *ours = &results[OURS][i];
+	const struct result *reference = NULL;
+	struct comparison c = { 0 };
+
+	if (row->versus) {
+		size_t other = find_row(row->versus);
+
+		/* What stock has, ours is held against; the rest against ours. */
+		reference = &results[rows[other].stock_has_it ? STOCK : OURS][other];
+		c.with = row->versus;
+	} else if (row->stock_has_it) {
+		reference = &results[STOCK][i];
+		c.with = "stock";
+	}
+	if (row->count) {
+		c.has_target = row->target >= 0 && ours->measured;
+		c.met = ours->worst <= row->target;
+		return c;
+	}
+	if (!reference || !reference->measured || !ours->measured || !reference->best) {
+		c.with = NULL;
+		return c;
+	}
+	c.ratio = (double)ours->best / reference->best;
+	c.has_target = row->target >= 0;
+	c.met = c.ratio <= row->target;
+	return c;
+}
+
+/* With thousands apart: 25,450. */
+static const char *grouped(char *buf, size_t size, uint64_t value)
+{
+	char digits[32];
+	int n = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+	size_t out = 0;
+	int i;
+
+	for (i = 0; i < n && out + 2 < size; i++) {
+		if (i && (n - i) % 3 == 0)
+			buf[out++] = ',';
+		buf[out++] = digits[i];
+	}
+	buf[out] = '\0';
+	return buf;
+}
+
+static const char *value_text(char *buf, size_t size, const struct result *r)
+{
+	if (!r->measured)
+		return "-";
+	return grouped(buf, size, r->best);
+}
+
+static void print_line(bool markdown, const char *const cells[5])
+{
+	if (markdown)
+		printf("| %s | %s | %s | %s | %s |\n", cells[0], cells[1], cells[2], cells[3],
+		       cells[4]);
+	else
+		printf("%-58s %14s %14s  %-20s %s\n", cells[0], cells[1], cells[2], cells[3],
+		       cells[4]);
+}
+
+static void print_table(const struct result *results[NR_SETS], bool markdown)
+{
+	size_t i;
+
+	print_line(markdown, (const char *[]){ "what", "stock", "barbuf", "ratio", "target" });
+	if (markdown)
+		printf("|---|--:|--:|---|---|\n");
+	for (i = 0; i < nr_rows; i++) {
+		struct comparison c = compare(results, i);
+		char stock[32], ours[32];
+		char ratio[64] = "";
+		char target[64] = "";
+
+		if (c.with)
+			snprintf(ratio, sizeof(ratio), "%.3f of %s", c.ratio, c.with);
+		if (c.has_target)
+			snprintf(target, sizeof(target), "%s%g: %s", rows[i].count ? "" : "<= ",
+				 rows[i].target, c.met ? "met" : "MISSED");
+		print_line(markdown, (const char *[]){
+					     rows[i].title,
+					     value_text(stock, sizeof(stock), &results[STOCK][i]),
+					     value_text(ours, sizeof(ours), &results[OURS][i]),
+					     ratio,
+					     target,
+				     });
+	}
+}
+
+static void json_value(const char *name, const struct result *r)
+{
+	if (r->measured)
+		printf(",\n     \"%s\": {\"best\": %" PRIu64 ", \"worst\": %" PRIu64 "}", name,
+		       r->best, r->worst);
+}
+
+static void print_json(const struct result *results[NR_SETS], unsigned int rounds, double scale)
+{
+	struct utsname uts;
+	size_t i;
+
+	uname(&uts);
+	printf("{\"kernel\": \"%s\", \"rounds\": %u, \"ns_per_instruction\": %.4f,\n \"rows\": [",
+	       uts.release, rounds, scale);
+	for (i = 0; i < nr_rows; i++) {
+		struct comparison c = compare(results, i);
+
+		printf("%s\n    {\"id\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"",
+		       i ? "," : "", rows[i].id, rows[i].title, rows[i].count ? "faults" : "ns");
+		json_value("stock", &results[STOCK][i]);
+		json_value("barbuf", &results[OURS][i]);
+		if (c.with)
+			printf(",\n     \"versus\": \"%s\", \"ratio\": %.4f", c.with, c.ratio);
+		if (c.has_target)
+			printf(", \"target\": %g, \"met\": %s", rows[i].target,
+			       c.met ? "true" : "false");
+		printf("}");
+	}
+	printf("\n]}\n");
+}
+
+/* How far the rounds of one set lie apart, at most, in percent. */
+static double spread(const struct result *results[NR_SETS])
+{
+	double most = 0;
+	size_t i;
+	int set;
+
+	for (set = 0; set < NR_SETS; set++) {
+		for (i = 0; i < nr_rows; i++) {
+			const struct result *r = &results[set][i];
+
+			if (r->measured && r->best && !rows[i].count &&
+			    100.0 * (r->worst - r->best) / r->best > most)
+				most = 100.0 * (r->worst - r->best) / r->best;
+		}
+	}
+	return most;
+}
+
+bool print_results(enum format format, const struct result *results[NR_SETS],
+		   unsigned int rounds)
+{
+	double scale = ns_per_instruction();
+	bool exact = scale > 1 - EXACT && scale < 1 + EXACT;
+	struct utsname uts;
+	bool all_met = true;
+	size_t i;
+
+	for (i = 0; i < nr_rows; i++) {
+		struct comparison c = compare(results, i);
+
+		all_met = all_met && (!c.has_target || c.met);
+	}
+	if (format == JSON) {
+		print_json(results, rounds, scale);
+		return all_met;
+	}
+	uname(&uts);
+	print_table(results, format == MARKDOWN);
+	printf("\nLinux %s. Figures are %s (the clock advances %.3f ns for each). Each is the "
+	       "best of %u round%s, of which none is more than %.2f %% off.\n",
+	       uts.release,
+	       exact ? "instructions executed" :
+		       "nanoseconds of an emulator that is not counting instructions: compare "
+		       "nothing with them",
+	       scale, rounds, rounds == 1 ? "" : "s", spread(results));
+	return all_met;
+}
