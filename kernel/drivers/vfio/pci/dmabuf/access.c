@@ -19,7 +19,7 @@ static void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 	enum vfio_pci_buf_state old = list->state;
-	struct vfio_pci_buf *buf;
+	struct vfio_pci_buf *buf = NULL;
 
 	lockdep_assert_held_write(&vdev->memory_lock);
 
@@ -30,7 +30,7 @@ static void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 	list->state = state;
 	spin_unlock(&list->lock);
 
-	vfio_pci_for_each_buf(buf, list) {
+	while ((buf = vfio_pci_buf_next(list, buf))) {
 		if (state == VFIO_PCI_BUF_LIVE) {
 			vfio_pci_buf_resume(buf);
 			continue;
@@ -53,7 +53,7 @@ static void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 		return;
 
 	/* All were told before the first is waited for. */
-	vfio_pci_for_each_buf(buf, list)
+	while ((buf = vfio_pci_buf_next(list, buf)))
 		vfio_pci_buf_wait_importers(buf);
 }
 

@@ -8,7 +8,6 @@
 #include <linux/types.h>
 
 struct vfio_device_feature_dma_buf;
-struct vfio_device_feature_dma_buf_revoke;
 struct vfio_pci_core_device;
 struct vm_area_struct;
 
@@ -32,9 +31,9 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 				  struct vfio_device_feature_dma_buf __user *arg,
 				  size_t argsz);
-int vfio_pci_core_feature_dma_buf_revoke(
-	struct vfio_pci_core_device *vdev, u32 flags,
-	struct vfio_device_feature_dma_buf_revoke __user *arg, size_t argsz);
+int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
+					 u32 flags, void __user *arg,
+					 size_t argsz);
 #else
 static inline int
 vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
@@ -44,9 +43,9 @@ vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 	return -ENOTTY;
 }
 
-static inline int vfio_pci_core_feature_dma_buf_revoke(
-	struct vfio_pci_core_device *vdev, u32 flags,
-	struct vfio_device_feature_dma_buf_revoke __user *arg, size_t argsz)
+static inline int
+vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
+				     u32 flags, void __user *arg, size_t argsz)
 {
 	return -ENOTTY;
 }

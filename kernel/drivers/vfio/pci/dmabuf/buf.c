@@ -227,6 +227,10 @@ void vfio_pci_buf_dma_release(struct dma_buf *dmabuf)
  * @list: the list
  * @prev: the buffer that the step before returned, or NULL to begin
  *
+ *	buf = NULL;
+ *	while ((buf = vfio_pci_buf_next(list, buf)))
+ *		...
+ *
  * Drops the reference to @prev. A walk that ends early drops the last one
  * itself. Nothing is locked between the steps.
  *

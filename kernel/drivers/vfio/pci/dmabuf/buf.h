@@ -62,7 +62,7 @@ struct vfio_pci_core_device;
 struct vm_area_struct;
 
 /* Most ranges that one export may name; 24 bytes of memory each. */
-#define VFIO_PCI_BUF_MAX_RANGES		(1U << 18)
+#define VFIO_PCI_BUF_MAX_RANGES		262144
 
 /**
  * enum vfio_pci_buf_state - what access to a buffer is allowed now
@@ -95,7 +95,7 @@ enum vfio_pci_buf_state {
  */
 struct vfio_pci_buf_list {
 	struct kref kref;
-	spinlock_t lock;
+	spinlock_t lock;	/* the lists, the state, VMA counts */
 	struct list_head bufs;
 	struct list_head bars;
 	enum vfio_pci_buf_state state;
@@ -159,10 +159,6 @@ void vfio_pci_buf_dma_release(struct dma_buf *dmabuf);
 struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
 				       struct vfio_pci_buf *prev);
 void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list);
-
-#define vfio_pci_for_each_buf(buf, list)				\
-	for ((buf) = vfio_pci_buf_next(list, NULL); (buf);		\
-	     (buf) = vfio_pci_buf_next(list, buf))
 
 /* fault.c */
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,

@@ -228,6 +228,7 @@ static struct kunit_suite layout_suite = {
 	.name = "vfio_pci_layout",
 	.test_cases = layout_cases,
 };
+
 kunit_test_suite(layout_suite);
 
 MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

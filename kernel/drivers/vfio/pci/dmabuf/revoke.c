@@ -101,9 +101,9 @@ static int vfio_pci_buf_revoke(struct vfio_pci_buf *buf)
  *
  * Return: 0 or a negative errno; on error nothing has changed.
  */
-int vfio_pci_core_feature_dma_buf_revoke(
-	struct vfio_pci_core_device *vdev, u32 flags,
-	struct vfio_device_feature_dma_buf_revoke __user *arg, size_t argsz)
+int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
+					 u32 flags, void __user *arg,
+					 size_t argsz)
 {
 	struct vfio_device_feature_dma_buf_revoke revoke;
 	struct vfio_pci_buf *buf;
