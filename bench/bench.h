@@ -77,7 +77,6 @@ struct result {
 };
 
 /* @results: nr_rows of them for each set. Returns whether each target is met. */
-bool print_results(enum format format, const struct result *results[NR_SETS],
-		   unsigned int rounds);
+bool print_results(enum format format, const struct result *results[NR_SETS], unsigned int rounds);
 
 #endif

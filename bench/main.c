@@ -6,11 +6,14 @@
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <barbuf/guard.h>
 
 #include "bench.h"
+
+#define LAB_STOCK "/lab/stock"
 
 static const char usage[] =
 	"usage: barbuf-bench [--json | --markdown] [--rounds N] [--stock DIR] [--barbuf DIR]\n"
@@ -19,9 +22,10 @@ static const char usage[] =
 	"Run it as root in the lab's guest; with `lab/run --icount` the figures are\n"
 	"instructions and repeat.\n"
 	"\n"
-	"  --stock DIR   where stock's vfio-pci-core.ko and vfio-pci.ko are; without it the\n"
-	"                stock column is empty\n"
-	"  --barbuf DIR  where barbuf's are; without it the loaded ones are measured\n"
+	"  --stock DIR   where stock's vfio-pci-core.ko and vfio-pci.ko are\n"
+	"  --barbuf DIR  where barbuf's are\n"
+	"                Without these two, those of the lab's barbuf guest; where that has\n"
+	"                none, the loaded modules are measured and the stock column is empty\n"
 	"  --rounds N    take turns so often, 1 to 100 (2)\n"
 	"  --json        all figures, for programs\n"
 	"  --markdown    a table for docs/benchmarks.md\n"
@@ -47,7 +51,8 @@ static int parse_rounds(const char *text, unsigned int *rounds)
 	unsigned long n = strtoul(text, &end, 10);
 
 	if (end == text || *end || n < 1 || n > 100) {
-		fprintf(stderr, "barbuf-bench: --rounds: '%s' is not a number from 1 to 100\n", text);
+		fprintf(stderr, "barbuf-bench: --rounds: '%s' is not a number from 1 to 100\n",
+			text);
 		return -EINVAL;
 	}
 	*rounds = n;
@@ -58,6 +63,20 @@ static void progress(const char *set, unsigned int round, const char *title)
 {
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "round %u, %s: %s\n", round + 1, set, title);
+}
+
+/* The lab keeps stock's modules beside the ones that it put in their place. */
+static void lab_dirs(struct options *o)
+{
+	static char barbuf[256];
+	struct utsname uts;
+
+	if (o->dir[STOCK] || o->dir[OURS] || access(LAB_STOCK "/vfio-pci-core.ko", R_OK) ||
+	    uname(&uts))
+		return;
+	snprintf(barbuf, sizeof(barbuf), "/lib/modules/%s/kernel/drivers/vfio/pci", uts.release);
+	o->dir[STOCK] = LAB_STOCK;
+	o->dir[OURS] = barbuf;
 }
 
 static int measure_set(const struct options *o, enum set set, unsigned int round,
@@ -140,9 +159,12 @@ static int run(const struct options *o)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "barbuf", required_argument, NULL, 'b' }, { "help", no_argument, NULL, 'h' },
-		{ "json", no_argument, NULL, 'j' },	    { "markdown", no_argument, NULL, 'm' },
-		{ "rounds", required_argument, NULL, 'r' }, { "stock", required_argument, NULL, 's' },
+		{ "barbuf", required_argument, NULL, 'b' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "markdown", no_argument, NULL, 'm' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "stock", required_argument, NULL, 's' },
 		{ 0 },
 	};
 	struct options o = { .format = TEXT, .rounds = 2 };
@@ -179,9 +201,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (o.dir[STOCK] && !o.dir[OURS]) {
-		fputs("barbuf-bench: --stock DIR: needs --barbuf DIR, to come back from it\n", stderr);
+		fputs("barbuf-bench: --stock DIR: needs --barbuf DIR, to come back from it\n",
+		      stderr);
 		return 2;
 	}
 	fix_addresses(argv);
+	lab_dirs(&o);
 	return run(&o);
 }

@@ -157,8 +157,7 @@ static int mmap_export(const struct bench *b, uint64_t *value)
  * Touch pages all over a mapping of @size bytes whose page tables are there, so
  * that what is seen is the fault alone.
  */
-static int touch_pages(const struct bench *b, int fd, uint64_t offset, size_t size,
-		       uint64_t *value)
+static int touch_pages(const struct bench *b, int fd, uint64_t offset, size_t size, uint64_t *value)
 {
 	size_t pages = size / b->page;
 	uint64_t took[NR_TOUCHES];
@@ -276,8 +275,7 @@ static int walk_bar(const struct bench *b, uint64_t *value)
 
 static int walk_huge(const struct bench *b, uint64_t *value)
 {
-	return walk(b, barbuf_device_fd(b->sparse), b->sparse_bar.offset, WALK_HUGE_SIZE, 0,
-		    value);
+	return walk(b, barbuf_device_fd(b->sparse), b->sparse_bar.offset, WALK_HUGE_SIZE, 0, value);
 }
 
 /* Buffers of one page each, all mapped and touched. */
@@ -420,8 +418,8 @@ const struct row rows[] = {
 	{ "walk-huge", "walk 2 GiB, aligned VA: 524,288 reads", walk_huge, true, false, NULL, -1 },
 	{ "touch-1", "first touch in a buffer of 1 range", touch_one_range, false, false, "touch",
 	  -1 },
-	{ "touch-65536", "first touch in a buffer of 65,536 ranges", touch_many_ranges, false, false,
-	  "touch-1", 1.5 },
+	{ "touch-65536", "first touch in a buffer of 65,536 ranges", touch_many_ranges, false,
+	  false, "touch-1", 1.5 },
 	{ "revoke-1", "revoke of one of 1 mapped buffer", revoke_of_one, false, false, NULL, -1 },
 	{ "revoke-1000", "revoke of one of 1,000 mapped buffers", revoke_of_many, false, false,
 	  "revoke-1", -1 },

@@ -107,8 +107,9 @@ static void print_table(const struct result *results[NR_SETS], bool markdown)
 		if (c.with)
 			snprintf(ratio, sizeof(ratio), "%.3f of %s", c.ratio, c.with);
 		if (c.has_target)
-			snprintf(target, sizeof(target), "%s%g: %s", rows[i].count ? "" : "<= ",
-				 rows[i].target, c.met ? "met" : "MISSED");
+			snprintf(target, sizeof(target), "%s%g: %s",
+				 rows[i].count ? "" : "<= ", rows[i].target,
+				 c.met ? "met" : "MISSED");
 		print_line(markdown, (const char *[]){
 					     rows[i].title,
 					     value_text(stock, sizeof(stock), &results[STOCK][i]),
@@ -137,8 +138,8 @@ static void print_json(const struct result *results[NR_SETS], unsigned int round
 	for (i = 0; i < nr_rows; i++) {
 		struct comparison c = compare(results, i);
 
-		printf("%s\n    {\"id\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"",
-		       i ? "," : "", rows[i].id, rows[i].title, rows[i].count ? "faults" : "ns");
+		printf("%s\n    {\"id\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"", i ? "," : "",
+		       rows[i].id, rows[i].title, rows[i].count ? "faults" : "ns");
 		json_value("stock", &results[STOCK][i]);
 		json_value("barbuf", &results[OURS][i]);
 		if (c.with)
@@ -170,8 +171,7 @@ static double spread(const struct result *results[NR_SETS])
 	return most;
 }
 
-bool print_results(enum format format, const struct result *results[NR_SETS],
-		   unsigned int rounds)
+bool print_results(enum format format, const struct result *results[NR_SETS], unsigned int rounds)
 {
 	double scale = ns_per_instruction();
 	bool exact = scale > 1 - EXACT && scale < 1 + EXACT;

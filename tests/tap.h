@@ -21,8 +21,8 @@ static struct {
 	unsigned int points, failed, skipped;
 } tap;
 
-__attribute__((format(printf, 4, 5), unused)) static bool
-tap_point(bool ok, const char *file, int line, const char *fmt, ...)
+__attribute__((format(printf, 4, 5), unused)) static bool tap_point(bool ok, const char *file,
+								    int line, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -43,17 +43,17 @@ tap_point(bool ok, const char *file, int line, const char *fmt, ...)
  * A point of its own that says what holds. Worth what the condition was, which
  * is evaluated before the values that are printed.
  */
-#define CHECK(cond, ...)                                         \
-	({                                                       \
-		bool tap_ok = (cond);                            \
+#define CHECK(cond, ...)                                            \
+	({                                                          \
+		bool tap_ok = (cond);                               \
 		tap_point(tap_ok, __FILE__, __LINE__, __VA_ARGS__); \
 	})
 
 /* As CHECK(), and leaves the (void) function when the rest makes no sense. */
-#define REQUIRE(cond, ...)                \
-	do {                              \
+#define REQUIRE(cond, ...)                     \
+	do {                                   \
 		if (!CHECK(cond, __VA_ARGS__)) \
-			return;           \
+			return;                \
 	} while (0)
 
 __attribute__((format(printf, 2, 3), unused)) static void tap_skip(const char *what,

@@ -52,7 +52,7 @@ int pin_memory(void)
 }
 
 __attribute__((format(printf, 2, 3))) static void complain(struct reply *reply, const char *fmt,
-							    ...)
+							   ...)
 {
 	size_t used = strlen(reply->detail);
 	va_list ap;

@@ -22,8 +22,7 @@
 
 void say(const char *who, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Print and count what should hold; returns whether it does. */
-bool claim(const char *who, bool holds, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+bool claim(const char *who, bool holds, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Print the totals; returns the exit status. */
 int timeline_end(void);
 

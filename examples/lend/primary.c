@@ -130,8 +130,8 @@ static void scatter(struct lender *l)
 	__u64 size = l->memory.bar.size;
 	__u64 page = l->page;
 	const struct vfio_region_dma_range ranges[NR_SCATTERED] = {
-		{ size / 2 + 2 * page, 2 * page },  { page, page },
-		{ size / 4, 16 * page },	    { size - 3 * page, page },
+		{ size / 2 + 2 * page, 2 * page }, { page, page },
+		{ size / 4, 16 * page },	   { size - 3 * page, page },
 		{ size / 8 + 4 * page, 3 * page },
 	};
 
@@ -152,8 +152,7 @@ static int lend(struct lender *l)
 	if (l->frame_fd < 0)
 		return fail("this kernel cannot export a BAR as a DMABUF: %s",
 			    strerror(-l->frame_fd));
-	say(ME, "exports the register frame, %zu bytes of BAR %u", l->page,
-	    l->registers.bar.index);
+	say(ME, "exports the register frame, %zu bytes of BAR %u", l->page, l->registers.bar.index);
 
 	l->scattered_fd = barbuf_export(l->memory.dev, l->memory.bar.index, l->scattered,
 					NR_SCATTERED, O_RDWR | O_CLOEXEC);
@@ -417,8 +416,8 @@ static void revoke_first(struct lender *l)
 	      "took %" PRIu64 " extra faults in %" PRIu64 " passes over its pages%s%s",
 	      after.faults - before.faults, after.done, after.error ? ": " : "",
 	      after.error ? strerror(-after.error) : "");
-	claim(ME, !own_faults,
-	      "took %" PRIu64 " extra faults on its own mappings of the same BARs", own_faults);
+	claim(ME, !own_faults, "took %" PRIu64 " extra faults on its own mappings of the same BARs",
+	      own_faults);
 
 	ret = barbuf_revoke(l->registers.dev, l->frame_fd);
 	claim(ME, ret == -EBADFD, "cannot revoke it twice: %s", ret ? strerror(-ret) : "it can");

@@ -232,8 +232,7 @@ static bool is_address(const char *s)
 	       slot < 32;
 }
 
-int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c,
-		       const char *address)
+int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address)
 {
 	struct barbuf_device *dev;
 	struct barbuf_region config;
@@ -510,8 +509,8 @@ int barbuf_export(struct barbuf_device *dev, uint32_t region,
 	size_t size;
 	int ret;
 
-	if (nr_ranges > (UINT32_MAX - sizeof(struct vfio_device_feature) - sizeof(*arg)) /
-				sizeof(*ranges))
+	if (nr_ranges >
+	    (UINT32_MAX - sizeof(struct vfio_device_feature) - sizeof(*arg)) / sizeof(*ranges))
 		return -E2BIG;
 	size = sizeof(*arg) + nr_ranges * sizeof(*ranges);
 	arg = calloc(1, size);

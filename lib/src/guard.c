@@ -29,33 +29,33 @@ int barbuf_guard_install(void)
 	return sigaction(SIGBUS, &sa, NULL) ? -errno : 0;
 }
 
-#define GUARDED(access)                       \
-	do {                                  \
-		sigjmp_buf env;               \
-                                              \
-		if (sigsetjmp(env, 0)) {      \
-			landing = NULL;       \
-			return -EIO;          \
-		}                             \
-		landing = &env;               \
-		access;                       \
-		landing = NULL;               \
+#define GUARDED(access)                  \
+	do {                             \
+		sigjmp_buf env;          \
+                                         \
+		if (sigsetjmp(env, 0)) { \
+			landing = NULL;  \
+			return -EIO;     \
+		}                        \
+		landing = &env;          \
+		access;                  \
+		landing = NULL;          \
 	} while (0)
 
-#define DEFINE_ACCESS(bits)                                                            \
-	int barbuf_read##bits(const volatile void *addr, uint##bits##_t *value)        \
-	{                                                                              \
-		uint##bits##_t v;                                                      \
-                                                                                       \
-		GUARDED(v = *(const volatile uint##bits##_t *)addr);                   \
-		*value = v;                                                            \
-		return 0;                                                              \
-	}                                                                              \
-                                                                                       \
-	int barbuf_write##bits(volatile void *addr, uint##bits##_t value)              \
-	{                                                                              \
-		GUARDED(*(volatile uint##bits##_t *)addr = value);                     \
-		return 0;                                                              \
+#define DEFINE_ACCESS(bits)                                                     \
+	int barbuf_read##bits(const volatile void *addr, uint##bits##_t *value) \
+	{                                                                       \
+		uint##bits##_t v;                                               \
+                                                                                \
+		GUARDED(v = *(const volatile uint##bits##_t *)addr);            \
+		*value = v;                                                     \
+		return 0;                                                       \
+	}                                                                       \
+                                                                                \
+	int barbuf_write##bits(volatile void *addr, uint##bits##_t value)       \
+	{                                                                       \
+		GUARDED(*(volatile uint##bits##_t *)addr = value);              \
+		return 0;                                                       \
 	}
 
 DEFINE_ACCESS(8)

@@ -21,9 +21,8 @@ static int parse_number(const char **p, __u64 *value)
 	if (base == 16 ? !isxdigit((unsigned char)*s) : !isdigit((unsigned char)*s))
 		return -EINVAL;
 	for (; base == 16 ? isxdigit((unsigned char)*s) : isdigit((unsigned char)*s); s++) {
-		int digit = isdigit((unsigned char)*s) ?
-				    *s - '0' :
-				    tolower((unsigned char)*s) - 'a' + 10;
+		int digit = isdigit((unsigned char)*s) ? *s - '0' :
+							 tolower((unsigned char)*s) - 'a' + 10;
 
 		if (__builtin_mul_overflow(v, (__u64)base, &v) ||
 		    __builtin_add_overflow(v, (__u64)digit, &v))

@@ -204,8 +204,7 @@ static bool naive_leaf(const struct subject *s, u64 start, u64 leaf, u64 vma_sta
 	return base % leaf == 0;
 }
 
-static const char *check_leaf(const struct subject *s, struct input *in,
-			      struct oracle_stats *stats)
+static const char *check_leaf(const struct subject *s, struct input *in, struct oracle_stats *stats)
 {
 	static const u64 leaves[NR_LEAVES] = { PAGE, 16 * PAGE, 2ull << 20, 1ull << 30 };
 	unsigned int order = take(in, 1) % NR_LEAVES;
@@ -236,8 +235,8 @@ static const char *check_leaf(const struct subject *s, struct input *in,
 	got = vfio_pci_extent_holds_leaf(&ext, addr, vma_start, vma_end, leaf);
 	want = naive_leaf(s, addr - addr % leaf, leaf, vma_start, vma_end, pgoff * PAGE);
 	if (got != want)
-		return wrong("a leaf of %#" PRIx64 " at %#" PRIx64 " in a VMA %#" PRIx64 "-%#" PRIx64
-			     " of offset %#" PRIx64 ": %s",
+		return wrong("a leaf of %#" PRIx64 " at %#" PRIx64 " in a VMA %#" PRIx64
+			     "-%#" PRIx64 " of offset %#" PRIx64 ": %s",
 			     leaf, addr, vma_start, vma_end, pgoff * PAGE,
 			     got ? "allowed" : "refused");
 	if (got)

@@ -344,7 +344,8 @@ static void opens_and_closes(void)
 	CHECK(open_count() == 3, "and goes with it");
 	barbuf_device_close(b0);
 	CHECK(open_count() == 1, "so does the last");
-	CHECK(!barbuf_device_open(&b0, c, B0), "a container can be used again after its last device");
+	CHECK(!barbuf_device_open(&b0, c, B0),
+	      "a container can be used again after its last device");
 	close_one(c, b0);
 
 	fresh_kernel();
@@ -361,8 +362,16 @@ static void opens_and_closes(void)
 static void refuses_addresses(void)
 {
 	static const char *const bad[] = {
-		"", "edu", "00:04.0", "0000:00:04", "0000:00:04.8", "0000:00:20.0", "0000:00:04.0 ",
-		"0000:00:04.0/../..", "../../../../etc", "0000000000000000000:00:04.0",
+		"",
+		"edu",
+		"00:04.0",
+		"0000:00:04",
+		"0000:00:04.8",
+		"0000:00:20.0",
+		"0000:00:04.0 ",
+		"0000:00:04.0/../..",
+		"../../../../etc",
+		"0000000000000000000:00:04.0",
 	};
 	struct barbuf_device *dev = NULL;
 	struct barbuf_container *c;
@@ -448,8 +457,7 @@ static void describes(void)
 		      region.flags == VFIO_REGION_INFO_FLAG_READ,
 	      "what a region is");
 	memset(&region, 0x77, sizeof(region));
-	CHECK(barbuf_device_get_region(dev, 9, &region) == -EINVAL &&
-		      region.index == 0x77777777,
+	CHECK(barbuf_device_get_region(dev, 9, &region) == -EINVAL && region.index == 0x77777777,
 	      "no region 9, and nothing is written");
 	close_one(c, dev);
 }
@@ -491,7 +499,8 @@ static void resets(void)
 	dev = open_one(&c, A0);
 	if (!dev)
 		return;
-	CHECK(barbuf_device_reset(dev) == -EOPNOTSUPP && !k.resets, "no reset where none is offered");
+	CHECK(barbuf_device_reset(dev) == -EOPNOTSUPP && !k.resets,
+	      "no reset where none is offered");
 	k.can_reset = true;
 	CHECK(!barbuf_device_reset(dev) && k.resets == 1, "one where it is");
 
@@ -549,7 +558,8 @@ static void features(void)
 	k.feature_result = 0;
 	CHECK(!barbuf_revoke(dev, 44), "a revoke");
 	memcpy(&fd, k.feature_data, 4);
-	CHECK(k.feature_flags == (14 | VFIO_DEVICE_FEATURE_SET) && k.feature_argsz == 12 && fd == 44,
+	CHECK(k.feature_flags == (14 | VFIO_DEVICE_FEATURE_SET) && k.feature_argsz == 12 &&
+		      fd == 44,
 	      "is a SET of feature 14 with the fd");
 	k.feature_result = -EBADFD;
 	CHECK(barbuf_revoke(dev, 44) == -EBADFD, "its error comes through");

@@ -13,7 +13,7 @@
 
 static void cpu_factorials(void)
 {
-	static const uint32_t known[] = { 1,	1,     2,      6,	24,	   120,	    720,
+	static const uint32_t known[] = { 1,	1,     2,      6,	24,	  120,	    720,
 					  5040, 40320, 362880, 3628800, 39916800, 479001600 };
 	unsigned int wrong = 0;
 	uint32_t n;

@@ -27,7 +27,7 @@ int main(void)
 		      offsetof(struct vfio_device_feature_dma_buf, dma_ranges) == 16,
 	      "DMA_BUF's members are where the kernel has them");
 
-	CHECK(sizeof(struct vfio_device_feature_dma_buf_revoke) == 4, "DMA_BUF_REVOKE has %zu bytes",
-	      sizeof(struct vfio_device_feature_dma_buf_revoke));
+	CHECK(sizeof(struct vfio_device_feature_dma_buf_revoke) == 4,
+	      "DMA_BUF_REVOKE has %zu bytes", sizeof(struct vfio_device_feature_dma_buf_revoke));
 	return tap_done();
 }

@@ -70,8 +70,7 @@ int barbuf_container_free(struct barbuf_container *c);
  * IOMMU group; -EPERM: the group holds devices that are bound to other drivers;
  * -EBUSY: the group is open elsewhere; -ENOMEM; those of the system calls.
  */
-int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c,
-		       const char *address);
+int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address);
 
 /* Close the device, and its group and own container with the last. NULL is fine. */
 void barbuf_device_close(struct barbuf_device *dev);
