@@ -5,7 +5,8 @@
  */
 #include <linux/pci_regs.h>
 #include <pthread.h>
-#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "views.h"
@@ -206,6 +207,134 @@ static void buffer_mmap_does_not_wait(void)
 	mmap_does_not_wait(VIEW_ALL);
 }
 
+struct one_touch {
+	pthread_t thread;
+	const volatile void *page;
+	volatile int begun;
+	int sig;
+};
+
+static void *touch_once(void *arg)
+{
+	struct one_touch *t = arg;
+
+	__atomic_store_n(&t->begun, 1, __ATOMIC_RELEASE);
+	t->sig = touch(t->page);
+	return NULL;
+}
+
+/*
+ * While the reset runs, and while another thread's fault waits for its end: a
+ * revoke does not wait, nor the release of a buffer, nor mprotect or munmap of
+ * the very mapping the fault is in.
+ */
+static void nobody_else_waits(void)
+{
+	struct dev *dev = dev_open("nvme");
+	struct resetter r = { .dev = dev };
+	volatile char *revoked, *released, *waited, *protected;
+	struct one_touch touches[2];
+	pthread_t thread;
+	uint64_t done;
+	int a, b, c;
+
+	a = export_range(dev, 2, 0, PAGE);
+	b = export_range(dev, 2, 0, PAGE);
+	c = export_range(dev, 2, 0, 2 * PAGE);
+	revoked = map_buffer(a, 0, PAGE);
+	released = map_buffer(b, 0, PAGE);
+	waited = map_buffer(c, 0, 2 * PAGE);
+	protected = map_buffer(c, 0, 2 * PAGE);
+	CHECK_ALIVE(revoked);
+	CHECK_ALIVE(released);
+	CHECK(pthread_create(&thread, NULL, reset_once, &r) == 0);
+	wait_for(&r.started, "the reset to begin");
+	sleep_ms(20);
+	touches[0] = (struct one_touch){ .page = waited };
+	touches[1] = (struct one_touch){ .page = protected };
+	CHECK(pthread_create(&touches[0].thread, NULL, touch_once, &touches[0]) == 0);
+	CHECK(pthread_create(&touches[1].thread, NULL, touch_once, &touches[1]) == 0);
+	wait_for(&touches[0].begun, "the first toucher");
+	wait_for(&touches[1].begun, "the second toucher");
+	sleep_ms(5);
+
+	revoke_buffer(dev, a);
+	CHECK_SIGBUS(revoked);
+	unmap((void *)released, PAGE);
+	close(b);
+	unmap((void *)(waited + PAGE), PAGE);
+	CHECK(mprotect((void *)protected, 2 * PAGE, PROT_READ) == 0);
+	done = now_ns();
+
+	pthread_join(thread, NULL);
+	CHECK_MSG(done < r.ended, "it took until %lld us after the end of the reset",
+		  (long long)(done - r.ended) / 1000);
+	pthread_join(touches[0].thread, NULL);
+	pthread_join(touches[1].thread, NULL);
+	CHECK(!touches[0].sig && !touches[1].sig);
+	CHECK_SIGBUS(revoked);
+}
+
+/* One whose fault waits for the end of a reset is revoked before that end. */
+static void revoked_while_a_fault_waits(void)
+{
+	struct dev *dev = dev_open("nvme");
+	struct resetter r = { .dev = dev };
+	struct one_touch t;
+	pthread_t thread;
+	uint64_t done;
+	int fd;
+
+	fd = export_range(dev, 2, 0, PAGE);
+	t = (struct one_touch){ .page = map_buffer(fd, 0, PAGE) };
+	CHECK(pthread_create(&thread, NULL, reset_once, &r) == 0);
+	wait_for(&r.started, "the reset to begin");
+	sleep_ms(20);
+	CHECK(pthread_create(&t.thread, NULL, touch_once, &t) == 0);
+	wait_for(&t.begun, "the toucher");
+	sleep_ms(5);
+	revoke_buffer(dev, fd);
+	pthread_join(t.thread, NULL);
+	done = now_ns();
+	pthread_join(thread, NULL);
+	CHECK_EQ(t.sig, SIGBUS);
+	CHECK_MSG(done < r.ended, "SIGBUS came %lld us after the end of the reset",
+		  (long long)(done - r.ended) / 1000);
+}
+
+/* A waiting fault does not keep its process from being killed. */
+static int touch_for_ever(void *arg)
+{
+	for (;;)
+		touch(arg);
+	return 0;
+}
+
+static void killed_while_a_fault_waits(void)
+{
+	struct dev *dev = dev_open("nvme");
+	struct resetter r = { .dev = dev };
+	pthread_t thread;
+	uint64_t done;
+	int status;
+	void *page;
+	pid_t pid;
+
+	page = map_buffer(export_range(dev, 2, 0, PAGE), 0, PAGE);
+	pid = spawn(touch_for_ever, page);
+	sleep_ms(50);
+	CHECK(pthread_create(&thread, NULL, reset_once, &r) == 0);
+	wait_for(&r.started, "the reset to begin");
+	sleep_ms(30);
+	kill(pid, SIGKILL);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	done = now_ns();
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	pthread_join(thread, NULL);
+	CHECK_MSG(done < r.ended, "it died %lld us after the end of the reset",
+		  (long long)(done - r.ended) / 1000);
+}
+
 /* What a client gets wrong about BAR 2 shows only if BAR 2 is not like BAR 0. */
 static void contents_of_bar_2(void)
 {
@@ -236,6 +365,9 @@ static const struct test_case cases[] = {
 	CASE_MMAP(refused),
 	CASE_MMAP(buffer_touched_during_reset),
 	CASE_MMAP(buffer_mmap_does_not_wait),
+	CASE_MMAP(nobody_else_waits),
+	CASE_MMAP(revoked_while_a_fault_waits),
+	CASE_MMAP(killed_while_a_fault_waits),
 	CASE_MMAP(contents_of_bar_2),
 };
 

@@ -5,6 +5,7 @@
  * any thread succeeds.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -226,10 +227,83 @@ static void eight_threads_revoking(void)
 	}
 }
 
+/*
+ * A buffer goes for other reasons at the moment it is revoked: its last fd is
+ * closed, its last mapping unmapped, its device toggled. Nobody waits for
+ * somebody who waits for him.
+ */
+struct release {
+	struct dev *dev;
+	int fd, copy;
+	volatile void *p;
+	volatile int turn, done;
+	volatile int quit;
+};
+
+static void *release_each(void *arg)
+{
+	struct release *r = arg;
+	int turn = 0;
+
+	while (!r->quit) {
+		if (__atomic_load_n(&r->turn, __ATOMIC_ACQUIRE) == turn) {
+			sched_yield();
+			continue;
+		}
+		turn = r->turn;
+		close(r->copy);
+		munmap((void *)r->p, PAGE);
+		__atomic_store_n(&r->done, turn, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void *toggle_on(void *arg)
+{
+	struct release *r = arg;
+
+	while (!r->quit) {
+		memory_decode(r->dev, false);
+		memory_decode(r->dev, true);
+		usleep(500);
+	}
+	return NULL;
+}
+
+static void release_while_revoked(void)
+{
+	struct release r = { .dev = dev_open("ivshmem") };
+	uint64_t end = now_ns() + 2000000000ull;
+	pthread_t releaser, toggler;
+	int n;
+
+	CHECK(pthread_create(&releaser, NULL, release_each, &r) == 0);
+	CHECK(pthread_create(&toggler, NULL, toggle_on, &r) == 0);
+	for (n = 1; n < 20 || now_ns() < end; n++) {
+		r.fd = export_range(r.dev, 2, 0, PAGE);
+		r.copy = OK(dup(r.fd));
+		r.p = map_buffer(r.fd, 0, PAGE);
+		touch(r.p);
+		__atomic_store_n(&r.turn, n, __ATOMIC_RELEASE);
+		if (n % 3)
+			revoke_buffer(r.dev, r.fd);
+		close(r.fd);
+		while (__atomic_load_n(&r.done, __ATOMIC_ACQUIRE) != n)
+			sched_yield();
+	}
+	r.quit = 1;
+	pthread_join(releaser, NULL);
+	pthread_join(toggler, NULL);
+	note("%d buffers", n);
+	dev_close(r.dev);
+	CHECK(try_dev_open("ivshmem"));
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(eight_threads_faulting, .seconds = 30),
 	CASE_MMAP(eight_threads_on_huge_leaves),
 	CASE_MMAP(eight_threads_revoking),
+	CASE_MMAP(release_while_revoked),
 };
 
 TEST_MAIN(cases)
