@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each allocation of a call fails in turn, the first, the second, the third...
+ * until the call passes with none failing: every failure is a clean error that
+ * leaves nothing behind. Needs a kernel with fault injection.
+ */
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "views.h"
+
+#define FAIL_NTH "/proc/thread-self/fail-nth"
+
+/* No test needs more; a sweep that doesn't end is a bug of the sweep. */
+#define MOST 400
+
+static void setting(const char *name, const char *value)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s", name);
+	if (!write_file(path, value))
+		SKIP("%s: %s", path, strerror_name(errno));
+}
+
+static void prepare(void)
+{
+	if (access(FAIL_NTH, F_OK))
+		SKIP("this kernel has no fault injection");
+	/* Allocations that may sleep fail too, and nobody prints a stack each time. */
+	setting("failslab/ignore-gfp-wait", "N");
+	setting("failslab/verbose", "0");
+	setting("fail_page_alloc/ignore-gfp-wait", "N");
+	setting("fail_page_alloc/min-order", "0");
+	setting("fail_page_alloc/verbose", "0");
+}
+
+/* The nth allocation of this thread fails; 0: none does. */
+static void fail_nth(unsigned int n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", n);
+	CHECK_MSG(write_file(FAIL_NTH, text), "%s", strerror_name(errno));
+}
+
+/* Whether it has come to that. */
+static bool did_fail(void)
+{
+	char text[16];
+
+	return atoi(read_file(FAIL_NTH, text, sizeof(text))) == 0;
+}
+
+static int open_fds(void)
+{
+	int fd, nr = 0;
+
+	for (fd = 0; fd < 128; fd++)
+		nr += fcntl(fd, F_GETFD) >= 0;
+	return nr;
+}
+
+/* One call of a sweep: a value that is not negative, or -1 and errno. */
+struct call {
+	const char *name;
+	long (*run)(void *arg);
+	void (*undo)(void *arg, long result);
+};
+
+static void sweep(const struct call *call, void *arg)
+{
+	unsigned int n, failures = 0;
+	int fds = open_fds(), err;
+	bool injected;
+	long result;
+
+	/* What is allocated once and kept is not part of the call. */
+	result = call->run(arg);
+	CHECK_MSG(result >= 0, "%s: %s", call->name, strerror_name(errno));
+	if (call->undo)
+		call->undo(arg, result);
+
+	for (n = 1; n < MOST; n++) {
+		fail_nth(n);
+		result = call->run(arg);
+		err = errno;
+		injected = did_fail();
+		fail_nth(0);
+		if (result >= 0) {
+			if (call->undo)
+				call->undo(arg, result);
+		} else {
+			failures++;
+			CHECK_MSG(injected, "%s: %s, but no allocation had failed", call->name,
+				  strerror_name(err));
+			CHECK_MSG(err == ENOMEM, "%s: %s when allocation %u fails", call->name,
+				  strerror_name(err), n);
+			CHECK_MSG(open_fds() == fds, "%s: left an fd when allocation %u fails",
+				  call->name, n);
+		}
+		if (!injected)
+			break;
+	}
+	CHECK_MSG(n < MOST, "%s: never passed", call->name);
+	CHECK_MSG(result >= 0, "%s: %s without a failure", call->name, strerror_name(err));
+	note("%s: %u allocations, %u of them needed", call->name, n - 1, failures);
+}
+
+static struct dev *dev;
+static range_t *ranges;
+static size_t nr_ranges;
+static int buffer;
+
+static void begin(const char *model, unsigned int bar)
+{
+	prepare();
+	dev = dev_open(model);
+	buffer = export_range(dev, bar, 0, PAGE);
+}
+
+/* Whatever failed on the way, the device has nothing left open. */
+static void end(const char *model)
+{
+	close(buffer);
+	dev_close(dev);
+	dev = try_dev_open(model);
+	CHECK_MSG(dev, "the device is still held: %s", strerror_name(errno));
+	dev_close(dev);
+}
+
+static long do_export(void *arg)
+{
+	return try_export(dev, 2, O_RDWR | O_CLOEXEC, ranges, nr_ranges);
+}
+
+static void undo_export(void *arg, long fd)
+{
+	close(fd);
+}
+
+static void export_with(size_t nr)
+{
+	static const struct call call = { "export", do_export, undo_export };
+	size_t i;
+
+	begin("ivshmem", 2);
+	nr_ranges = nr;
+	ranges = calloc(nr, sizeof(*ranges));
+	CHECK(ranges);
+	for (i = 0; i < nr; i++)
+		ranges[i] = (range_t){ 2 * i * PAGE, PAGE };
+	sweep(&call, NULL);
+	end("ivshmem");
+}
+
+static void export_of_one_range(void)
+{
+	export_with(1);
+}
+
+static void export_of_some_ranges(void)
+{
+	export_with(20);
+}
+
+static void export_of_many_ranges(void)
+{
+	export_with(5000);
+}
+
+static long do_map_buffer(void *arg)
+{
+	void *p = try_map(buffer, 0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+
+	return p ? (long)p : -1;
+}
+
+static long do_map_bar(void *arg)
+{
+	void *p = try_map(dev->fd, bar_offset(dev, 2, 0), PAGE, PROT_READ | PROT_WRITE,
+			  MAP_SHARED);
+
+	return p ? (long)p : -1;
+}
+
+static void undo_map(void *arg, long p)
+{
+	CHECK_ALIVE((void *)p);
+	unmap((void *)p, PAGE);
+}
+
+static void mmap_of_a_buffer(void)
+{
+	static const struct call call = { "mmap of a buffer", do_map_buffer, undo_map };
+
+	begin("ivshmem", 2);
+	sweep(&call, NULL);
+	end("ivshmem");
+}
+
+/* With no mapping there yet, so that the BAR's buffer is made each time. */
+static void mmap_of_a_bar(void)
+{
+	static const struct call call = { "mmap of a BAR", do_map_bar, undo_map };
+
+	begin("ivshmem", 2);
+	sweep(&call, NULL);
+	end("ivshmem");
+}
+
+/* And with one that it is shared with. */
+static void second_mmap_of_a_bar(void)
+{
+	static const struct call call = { "second mmap of a BAR", do_map_bar, undo_map };
+	void *p;
+
+	begin("ivshmem", 2);
+	p = map_bar(dev, 2, PAGE, PAGE);
+	sweep(&call, NULL);
+	CHECK_ALIVE(p);
+	unmap(p, PAGE);
+	end("ivshmem");
+}
+
+/* Page tables that can't be had: the fault is tried again, or the access is lost. */
+static void faults(void)
+{
+	volatile char *p;
+	unsigned int n, injected = 0;
+	uint64_t offset = 0;
+	int sig;
+
+	begin("ivshmem", 2);
+	close(buffer);
+	buffer = export_range(dev, 2, 0, GIB(1));
+	p = map_aligned(buffer, 0, GIB(1) - PAGE, GIB(1), 0);
+	for (n = 1; n < 30; n++, offset += MIB(10) + PAGE) {
+		fail_nth(n % 4 + 1);
+		sig = touch(p + offset);
+		injected += did_fail();
+		fail_nth(0);
+		CHECK(sig == 0 || sig == SIGBUS);
+		CHECK_ALIVE(p + offset);
+	}
+	note("%u faults with a failure in them", injected);
+	unmap((void *)p, GIB(1) - PAGE);
+	end("ivshmem");
+}
+
+/* What a revoke needs it has: none fails for want of memory. */
+static void revokes(void)
+{
+	unsigned int n, injected = 0;
+	volatile void *p;
+	int fd, ret;
+
+	begin("ivshmem", 2);
+	for (n = 1; n < 20; n++) {
+		fd = export_range(dev, 2, 0, PAGE);
+		p = map_buffer(fd, 0, PAGE);
+		CHECK_ALIVE(p);
+		fail_nth(n);
+		ret = try_revoke(dev, fd);
+		injected += did_fail();
+		fail_nth(0);
+		CHECK_MSG(ret == 0, "%s when allocation %u fails", strerror_name(errno), n);
+		CHECK_SIGBUS(p);
+		unmap((void *)p, PAGE);
+		close(fd);
+	}
+	note("%u revokes with a failure in them", injected);
+	end("ivshmem");
+}
+
+/* A fork copies the page tables of the mappings, or does not happen at all. */
+static long do_fork(void *arg)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+static void undo_fork(void *arg, long pid)
+{
+	join(pid);
+}
+
+static void forks(void)
+{
+	static const struct call call = { "fork", do_fork, undo_fork };
+	void *p, *bar;
+
+	begin("ivshmem", 2);
+	p = map_buffer(buffer, 0, PAGE);
+	bar = map_bar(dev, 2, 0, PAGE);
+	CHECK_ALIVE(p);
+	CHECK_ALIVE(bar);
+	sweep(&call, NULL);
+	CHECK_ALIVE(p);
+	CHECK_ALIVE(bar);
+	unmap(p, PAGE);
+	unmap(bar, PAGE);
+	end("ivshmem");
+}
+
+/* A transition with a failure in it may be refused, but leaves the truth behind. */
+static void transition(const char *name, int (*go)(const struct dev *), void (*back)(const struct dev *))
+{
+	struct views views;
+	unsigned int n, refused = 0;
+	bool injected;
+
+	begin("nvme", 2);
+	views_open(&views, dev, VIEW_ALL);
+	for (n = 1; n < MOST; n++) {
+		views_alive(&views, "before");
+		fail_nth(n);
+		refused += go(dev) < 0;
+		injected = did_fail();
+		fail_nth(0);
+		back(dev);
+		views_alive(&views, "after");
+		if (!injected)
+			break;
+	}
+	CHECK_MSG(n < MOST, "%s: never passed", name);
+	note("%s: %u allocations, refused %u times", name, n - 1, refused);
+	views_close(&views);
+	end("nvme");
+}
+
+static int decode_off(const struct dev *d)
+{
+	uint16_t command = 0;
+
+	return barbuf_config_write(d->lib, PCI_COMMAND, &command, sizeof(command));
+}
+
+static void decode_on(const struct dev *d)
+{
+	memory_decode(d, true);
+}
+
+static void of_memory_decode(void)
+{
+	transition("decode off", decode_off, decode_on);
+}
+
+static int to_d3(const struct dev *d)
+{
+	uint16_t d3 = 3;
+
+	return barbuf_config_write(d->lib, config_capability(d, PCI_CAP_ID_PM) + PCI_PM_CTRL, &d3,
+				   sizeof(d3));
+}
+
+static void to_d0(const struct dev *d)
+{
+	config_write16(d, config_capability(d, PCI_CAP_ID_PM) + PCI_PM_CTRL, 0);
+	memory_decode(d, true);
+}
+
+static void of_power_state(void)
+{
+	transition("D3hot", to_d3, to_d0);
+}
+
+static void nothing(const struct dev *d)
+{
+}
+
+static void of_reset(void)
+{
+	transition("reset", try_reset, nothing);
+}
+
+static int sleep_deep(const struct dev *d)
+{
+	return try_low_power_enter(d, -1);
+}
+
+static void wake(const struct dev *d)
+{
+	try_low_power_exit(d);
+}
+
+static void of_low_power(void)
+{
+	transition("low power", sleep_deep, wake);
+}
+
+static const struct test_case cases[] = {
+	CASE_MMAP(export_of_one_range),
+	CASE_MMAP(export_of_some_ranges),
+	CASE_MMAP(export_of_many_ranges),
+	CASE_MMAP(mmap_of_a_buffer),
+	CASE_MMAP(mmap_of_a_bar),
+	CASE_MMAP(second_mmap_of_a_bar),
+	CASE_MMAP(faults),
+	CASE_MMAP(revokes),
+	CASE_MMAP(forks),
+	CASE_MMAP(of_memory_decode),
+	CASE_MMAP(of_power_state),
+	CASE_MMAP(of_reset, .seconds = 60),
+	CASE_MMAP(of_low_power),
+};
+
+TEST_MAIN(cases)
