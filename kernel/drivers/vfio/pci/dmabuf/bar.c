@@ -43,10 +43,15 @@ static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
 static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vdev,
 						struct file *dev_file, u8 bar)
 {
-	/* A sub-page BAR that may be mapped has its page to itself. */
+	/*
+	 * A sub-page BAR that may be mapped has its page to itself. Of a BAR
+	 * larger than the address space, what fits.
+	 */
+	u64 len = min_t(u64, PAGE_ALIGN((u64)pci_resource_len(vdev->pdev, bar)),
+			SIZE_MAX & PAGE_MASK);
 	struct phys_vec vec = {
 		.paddr = pci_resource_start(vdev->pdev, bar),
-		.len = PAGE_ALIGN(pci_resource_len(vdev->pdev, bar)),
+		.len = len,
 	};
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 	struct vfio_pci_buf *buf, *other;
@@ -59,7 +64,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	buf->bar = bar;
 	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
 	if (!ret)
-		ret = vfio_pci_buf_publish(buf, O_RDWR);
+		ret = vfio_pci_buf_publish(buf, &vfio_pci_bar_dma_ops, O_RDWR);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ERR_PTR(ret);
@@ -89,7 +94,9 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
  * @pgoff: first page of it
  * @vma: the new VMA, vm_file the device file; length checked by the caller
  *
- * Called under mmap_lock. Takes list->lock and no other lock of the driver.
+ * Called under mmap_lock. Takes list->lock and no other lock of the driver. The
+ * first mapping of a BAR also makes a DMABUF, for which the dma-buf core takes
+ * the lock of its list.
  *
  * Return: 0 or a negative errno, the VMA untouched then.
  */
@@ -111,7 +118,7 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 
 	vma->vm_pgoff = pgoff;
 	vma_set_file(vma, buf->dmabuf->file);
-	vfio_pci_buf_init_vma(buf, vma);
+	vfio_pci_buf_init_vma(buf, vma, &vfio_pci_bar_vm_ops);
 	/* The VMA holds it now. */
 	dma_buf_put(buf->dmabuf);
 

@@ -136,7 +136,8 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 /**
  * vfio_pci_buf_publish - make the DMABUF and enter the device's list
  * @buf: a buffer with a layout
- * @open_flags: access mode of the DMABUF's file, O_RDONLY or O_RDWR
+ * @ops: of its kind
+ * @open_flags: access mode of the DMABUF's file; other bits do not count
  *
  * On success the caller's reference has become the DMABUF's: drop it with
  * dma_buf_put(). The buffer starts in the state that the device is in, also
@@ -145,13 +146,14 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
  *
  * Return: 0, or the error of dma_buf_export().
  */
-int vfio_pci_buf_publish(struct vfio_pci_buf *buf, int open_flags)
+int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
+			 const struct dma_buf_ops *ops, int open_flags)
 {
 	struct vfio_pci_buf_list *list = buf->list;
 	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
 	struct dma_buf *dmabuf;
 
-	exp_info.ops = &vfio_pci_buf_dma_ops;
+	exp_info.ops = ops;
 	exp_info.size = buf->layout.size;
 	exp_info.flags = open_flags;
 	exp_info.resv = &buf->resv;
@@ -187,15 +189,6 @@ static void vfio_pci_buf_last_put(struct kref *kref)
 }
 
 /**
- * vfio_pci_buf_get - take a reference
- * @buf: a buffer to which the caller has one
- */
-void vfio_pci_buf_get(struct vfio_pci_buf *buf)
-{
-	kref_get(&buf->kref);
-}
-
-/**
  * vfio_pci_buf_put - drop a reference
  * @buf: the buffer
  */
@@ -209,7 +202,7 @@ void vfio_pci_buf_put(struct vfio_pci_buf *buf)
  * @dmabuf: the DMABUF; no VMA and no attachment is left
  *
  * A walk may hold the buffer a little longer: it finds no DMABUF under resv.
- * The lock is never held across a wait, so neither is this.
+ * No importer can be what delays us here, as none is attached any more.
  */
 void vfio_pci_buf_dma_release(struct dma_buf *dmabuf)
 {

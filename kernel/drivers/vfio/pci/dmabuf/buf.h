@@ -21,6 +21,7 @@
  *     buf->fault_lock, read side		fault
  *       page-table lock
  *     list->lock				mmap and munmap
+ *     dma-buf's list of all DMABUFs	first mmap of a BAR only
  *
  *   vdev->memory_lock, write side		a transition of the device
  *     list->lock				one step of the walk, never longer
@@ -31,6 +32,7 @@
  * A fault and an mmap take no other lock of the driver, so nothing that holds
  * memory_lock, however long, is waited for under mmap_lock. A revoke of one
  * buffer enters the second chain at buf->resv: it does not take memory_lock.
+ * (Its ioctl resumes a sleeping device first, as every VFIO ioctl does.)
  *
  * Why one sweep is enough: the state is flipped under the write side of the
  * fault lock. A fault that saw the old state holds the read side until its PTE
@@ -55,11 +57,13 @@
 
 struct dma_buf;
 struct dma_buf_attachment;
+struct dma_buf_ops;
 struct file;
 struct inode;
 struct p2pdma_provider;
 struct vfio_pci_core_device;
 struct vm_area_struct;
+struct vm_operations_struct;
 
 /* Most ranges that one export may name; 24 bytes of memory each. */
 #define VFIO_PCI_BUF_MAX_RANGES		262144
@@ -103,8 +107,7 @@ struct vfio_pci_buf_list {
 
 /**
  * struct vfio_pci_buf - one buffer
- * @kref: one of the DMABUF, until its release; one of a walk of the list; one
- *	of a fault that waits
+ * @kref: one of the DMABUF, until its release; one of a walk of the list
  * @fault_lock: the read side is held from the look at @state until the PTE is
  *	in, the write side only to flip @state. Nothing is waited for under
  *	the write side.
@@ -119,9 +122,12 @@ struct vfio_pci_buf_list {
  * @node: in list->bufs, under list->lock. Taken out only when the last
  *	reference goes, so whoever holds one may go on from here.
  * @resv: the DMABUF's, kept here so that it lives as long as this struct
- * @dmabuf: under @resv; NULL once the DMABUF is released
+ * @dmabuf: under @resv, or by one who holds the DMABUF's file; NULL once the
+ *	DMABUF is released
  * @provider: for importers; NULL where there can be none
  * @nr_dma_maps: mappings that importers hold; grows only under @resv and LIVE
+ * @cpu_mappable: all of it is BAR, which may be mapped uncached. What a driver
+ *	exports beyond its BARs is for importers only. Constant.
  * @bar_node: in list->bars while mapped, under list->lock
  * @dev_file: the device file that a mapped BAR buffer holds, under list->lock
  * @nr_vmas: VMAs of a BAR buffer, under list->lock
@@ -140,6 +146,7 @@ struct vfio_pci_buf {
 	struct dma_buf *dmabuf;
 	struct p2pdma_provider *provider;
 	atomic_t nr_dma_maps;
+	bool cpu_mappable;
 	struct list_head bar_node;
 	struct file *dev_file;
 	unsigned int nr_vmas;
@@ -147,13 +154,14 @@ struct vfio_pci_buf {
 };
 
 extern const struct dma_buf_ops vfio_pci_buf_dma_ops;
+extern const struct dma_buf_ops vfio_pci_bar_dma_ops;
 
 /* buf.c */
 struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list);
 int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 			    u32 nr);
-int vfio_pci_buf_publish(struct vfio_pci_buf *buf, int open_flags);
-void vfio_pci_buf_get(struct vfio_pci_buf *buf);
+int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
+			 const struct dma_buf_ops *ops, int open_flags);
 void vfio_pci_buf_put(struct vfio_pci_buf *buf);
 void vfio_pci_buf_dma_release(struct dma_buf *dmabuf);
 struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
@@ -161,8 +169,10 @@ struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
 void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list);
 
 /* fault.c */
+extern const struct vm_operations_struct vfio_pci_bar_vm_ops;
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
-			   struct vm_area_struct *vma);
+			   struct vm_area_struct *vma,
+			   const struct vm_operations_struct *vm_ops);
 int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma);
 
 /* bar.c */

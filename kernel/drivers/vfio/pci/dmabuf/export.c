@@ -107,6 +107,25 @@ static int vfio_pci_check_ranges(const struct vfio_region_dma_range *ranges,
 	return 0;
 }
 
+/*
+ * A driver's get_dmabuf_phys may name memory of its own beside the BAR, which
+ * wants other attributes than a BAR and other care than our fault takes.
+ */
+static bool vfio_pci_vecs_in_bar(struct pci_dev *pdev, int bar,
+				 const struct phys_vec *vecs, u32 nr)
+{
+	struct resource *res = &pdev->resource[bar];
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		if (vecs[i].paddr < res->start ||
+		    vecs[i].paddr + vecs[i].len - 1 > res->end)
+			return false;
+	}
+
+	return true;
+}
+
 static struct vfio_pci_buf *
 vfio_pci_export(struct vfio_pci_core_device *vdev,
 		const struct vfio_device_feature_dma_buf *req,
@@ -129,11 +148,16 @@ vfio_pci_export(struct vfio_pci_core_device *vdev,
 	ret = vdev->pci_ops->get_dmabuf_phys(vdev, &buf->provider,
 					     req->region_index, vecs, ranges,
 					     req->nr_ranges);
-	if (!ret)
+	if (!ret) {
+		buf->cpu_mappable = vfio_pci_vecs_in_bar(vdev->pdev,
+							 req->region_index,
+							 vecs, req->nr_ranges);
 		ret = vfio_pci_buf_set_layout(buf, vecs, req->nr_ranges);
+	}
 	kvfree(vecs);
 	if (!ret)
-		ret = vfio_pci_buf_publish(buf, req->open_flags);
+		ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops,
+					   req->open_flags);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ERR_PTR(ret);

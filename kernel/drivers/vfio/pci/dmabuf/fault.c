@@ -3,6 +3,8 @@
  * The one fault path of every mapping of a BAR.
  */
 #include <linux/dma-buf.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -28,12 +30,15 @@ static vm_fault_t vfio_pci_buf_insert(struct vm_fault *vmf, unsigned long addr,
 
 /*
  * A transition runs. It may need mmap_lock, by way of the IOMMU, before it
- * ends, so the wait holds nothing but the buffer; the VMA may be gone when it
- * is over.
+ * ends, so the wait holds nothing but the DMABUF's file; the VMA may be gone
+ * when it is over. The file and not the buffer: it also pins the module whose
+ * code this is.
  */
 static vm_fault_t vfio_pci_buf_fault_wait(struct vm_fault *vmf,
 					  struct vfio_pci_buf *buf)
 {
+	struct file *file;
+
 	/* A caller that cannot let go of its lock cannot wait. */
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
 		return VM_FAULT_SIGBUS;
@@ -41,11 +46,11 @@ static vm_fault_t vfio_pci_buf_fault_wait(struct vm_fault *vmf,
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
-	vfio_pci_buf_get(buf);
+	file = get_file(vmf->vma->vm_file);
 	release_fault_lock(vmf);
 	wait_var_event_killable(&buf->state, READ_ONCE(buf->state) !=
 				VFIO_PCI_BUF_QUIESCING);
-	vfio_pci_buf_put(buf);
+	fput(file);
 
 	/* Killed or not: the caller looks for the signal before it retries. */
 	return VM_FAULT_RETRY;
@@ -114,7 +119,7 @@ static const struct vm_operations_struct vfio_pci_buf_vm_ops = {
 };
 
 /* The same, and the buffer counts its VMAs to know when to let go. */
-static const struct vm_operations_struct vfio_pci_bar_vm_ops = {
+const struct vm_operations_struct vfio_pci_bar_vm_ops = {
 	.open = vfio_pci_buf_vma_open,
 	.close = vfio_pci_buf_vma_close,
 	.fault = vfio_pci_buf_fault,
@@ -127,22 +132,22 @@ static const struct vm_operations_struct vfio_pci_bar_vm_ops = {
  * vfio_pci_buf_init_vma - set up a VMA that maps a buffer
  * @buf: the buffer; the VMA's file is its DMABUF, which keeps it
  * @vma: the VMA, vm_pgoff counted from the start of the buffer
+ * @vm_ops: of the buffer's kind
  *
  * All flags are set here, none in a fault: they are those of a BAR mapping of
  * the device fd in stock Linux. VM_ALLOW_ANY_UNCACHED lets KVM on arm64 give
  * a guest write-combining; vfio-pci has always stated that a PCI BAR bears it.
  */
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
-			   struct vm_area_struct *vma)
+			   struct vm_area_struct *vma,
+			   const struct vm_operations_struct *vm_ops)
 {
 	vma->vm_private_data = buf;
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	vma->vm_page_prot = pgprot_decrypted(vma->vm_page_prot);
 	vm_flags_set(vma, VM_ALLOW_ANY_UNCACHED | VM_IO | VM_PFNMAP |
 			  VM_DONTEXPAND | VM_DONTDUMP);
-	/* Only a BAR buffer has a device file to let go of. */
-	vma->vm_ops = buf->dev_file ? &vfio_pci_bar_vm_ops :
-				      &vfio_pci_buf_vm_ops;
+	vma->vm_ops = vm_ops;
 }
 
 /**
@@ -152,19 +157,20 @@ void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
  *
  * A revoke that runs at the same time is seen by the first fault.
  *
- * Return: 0, -EINVAL for a private mapping, -ENODEV for a revoked buffer.
+ * Return: 0, -EINVAL for a private mapping and for memory that is no BAR,
+ * -ENODEV for a revoked buffer.
  */
 int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	struct vfio_pci_buf *buf = dmabuf->priv;
 
 	/* Not VM_SHARED, which a read-only file does not get. */
-	if (!(vma->vm_flags & VM_MAYSHARE))
+	if (!(vma->vm_flags & VM_MAYSHARE) || !buf->cpu_mappable)
 		return -EINVAL;
 
 	if (READ_ONCE(buf->state) == VFIO_PCI_BUF_REVOKED)
 		return -ENODEV;
 
-	vfio_pci_buf_init_vma(buf, vma);
+	vfio_pci_buf_init_vma(buf, vma, &vfio_pci_buf_vm_ops);
 	return 0;
 }

@@ -3,8 +3,9 @@
  * Importers: other drivers, and iommufd, that map a buffer for DMA.
  *
  * A mapping is counted from map to unmap. It is made under resv and only while
- * the buffer is live, so whoever has flipped the state and then taken resv
- * once meets no new one: what is left to wait for can only shrink.
+ * the buffer is live. The state flips without resv; but whoever takes resv once
+ * after a flip sees every mapping that was made before it, and no other will
+ * be made: what is left to wait for can only shrink.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-mapping.h>
@@ -15,7 +16,6 @@
 #include "../vfio_pci_priv.h"
 #include "buf.h"
 
-/* Under resv this is exact, see above; elsewhere a hint. */
 static bool vfio_pci_buf_is_live(struct vfio_pci_buf *buf)
 {
 	return READ_ONCE(buf->state) == VFIO_PCI_BUF_LIVE;
@@ -71,11 +71,23 @@ static void vfio_pci_buf_unmap_dma(struct dma_buf_attachment *attachment,
 	atomic_dec_and_wake_up(&buf->nr_dma_maps);
 }
 
+/* An exported buffer. */
 const struct dma_buf_ops vfio_pci_buf_dma_ops = {
 	.attach = vfio_pci_buf_attach,
 	.map_dma_buf = vfio_pci_buf_map_dma,
 	.unmap_dma_buf = vfio_pci_buf_unmap_dma,
 	.mmap = vfio_pci_buf_dma_mmap,
+	.release = vfio_pci_buf_dma_release,
+};
+
+/*
+ * A BAR buffer. It is mapped through the device fd only: remap_file_pages(),
+ * which would mmap its file without a count of the VMA, gets EINVAL.
+ */
+const struct dma_buf_ops vfio_pci_bar_dma_ops = {
+	.attach = vfio_pci_buf_attach,
+	.map_dma_buf = vfio_pci_buf_map_dma,
+	.unmap_dma_buf = vfio_pci_buf_unmap_dma,
 	.release = vfio_pci_buf_dma_release,
 };
 
@@ -96,11 +108,17 @@ void vfio_pci_buf_invalidate_importers(struct vfio_pci_buf *buf)
 	dma_resv_unlock(&buf->resv);
 }
 
-/* Work that was queued before the importers were told. */
+/*
+ * Work that was queued before the importers were told. Under resv, or a client
+ * that goes on adding fences (DMA_BUF_IOCTL_IMPORT_SYNC_FILE) keeps us here for
+ * ever; each fence by itself signals in bounded time, by its contract.
+ */
 static void vfio_pci_buf_wait_fences(struct vfio_pci_buf *buf)
 {
+	dma_resv_lock(&buf->resv, NULL);
 	dma_resv_wait_timeout(&buf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
 			      MAX_SCHEDULE_TIMEOUT);
+	dma_resv_unlock(&buf->resv);
 }
 
 /**
@@ -120,7 +138,7 @@ void vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf)
  * vfio_pci_buf_wait_importers_killable - the same, for one who may be killed
  * @buf: a buffer whose importers have been told
  *
- * A fence signals in bounded time, by its contract; a mapping may not.
+ * The wait for fences is bounded and cannot be killed, that for mappings can.
  *
  * Return: 0 or -ERESTARTSYS.
  */

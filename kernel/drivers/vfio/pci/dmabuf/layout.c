@@ -117,8 +117,8 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_find);
  * @vma_end: first address behind the VMA
  * @leaf: bytes the leaf maps, a power of two of at least a page
  *
- * True when the whole leaf lies inside the VMA and inside memory that is
- * contiguous in the buffer, and when user and physical address agree modulo
+ * Return: true when the whole leaf lies inside the VMA and inside memory that
+ * is contiguous in the buffer, and when user and physical address agree modulo
  * @leaf.
  */
 bool vfio_pci_extent_holds_leaf(const struct vfio_pci_extent *ext, u64 addr,

@@ -77,10 +77,15 @@ static int vfio_pci_buf_revoke(struct vfio_pci_buf *buf)
 	int ret;
 
 	ret = vfio_pci_buf_set_state(buf, VFIO_PCI_BUF_REVOKED);
+
+	/*
+	 * Also by one who comes second: the first may not have got so far, and
+	 * an answer that the buffer is revoked must be true of its mappings.
+	 */
+	vfio_pci_buf_sweep(buf);
 	if (ret)
 		return ret;
 
-	vfio_pci_buf_sweep(buf);
 	vfio_pci_buf_invalidate_importers(buf);
 
 	/*
@@ -99,7 +104,8 @@ static int vfio_pci_buf_revoke(struct vfio_pci_buf *buf)
  *
  * See include/uapi/linux/vfio.h for what the user is promised.
  *
- * Return: 0 or a negative errno; on error nothing has changed.
+ * Return: 0 or a negative errno. On error nothing has changed, but for
+ * -ERESTARTSYS, which only a killed caller gets: the buffer is revoked then.
  */
 int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
 					 u32 flags, void __user *arg,
