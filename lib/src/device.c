@@ -188,7 +188,7 @@ static int get_group(struct barbuf_container *c, unsigned int id, struct group *
 	if (!c->has_iommu) {
 		ret = sys_ioctl_int(c, c->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
 		if (ret)
-			goto err_unset;
+			goto err_close;
 		c->has_iommu = true;
 	}
 
@@ -197,9 +197,8 @@ static int get_group(struct barbuf_container *c, unsigned int id, struct group *
 	*out = g;
 	return 0;
 
-err_unset:
-	sys_ioctl(c, g->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
 err_close:
+	/* Also takes it out of the container. */
 	sys_close(c, g->fd);
 err_free:
 	free(g);
@@ -217,7 +216,6 @@ static void put_group(struct barbuf_container *c, struct group *group)
 	*p = group->next;
 	if (!c->groups)
 		c->has_iommu = false;
-	/* Closing also takes it out of the container, even if mappings of it live on. */
 	sys_close(c, group->fd);
 	free(group);
 }

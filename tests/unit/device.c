@@ -237,11 +237,6 @@ static int fake_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 {
 	if (fd < 0 || fd >= NR_FDS || k.fds[fd].kind == CLOSED)
 		return -EBADF;
-	/* Taking back cannot fail, and is not counted. */
-	if (request == VFIO_GROUP_UNSET_CONTAINER) {
-		k.fds[fd].attached = false;
-		return 0;
-	}
 	if (fails())
 		return k.fail_with;
 

@@ -101,7 +101,9 @@ static void unguarded(void)
 	if (!pid) {
 		uint8_t v;
 
+		/* Neither outcome may leave the guard up. */
 		barbuf_read8(bad, &v);
+		barbuf_read8(good, &v);
 		alarm(20);
 		(void)*bad;
 		_exit(0);
