@@ -8,6 +8,12 @@ export LC_ALL
 lab_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 lab_cache=${XDG_CACHE_HOME:-$HOME/.cache}/barbuf
 lab_build=$lab_top/build/kernel
+# One more patch on top of ours, to see a test fail: built apart.
+lab_patch=${LAB_PATCH:-}
+if [[ $lab_patch ]]; then
+	lab_patch=$(readlink -f -- "$lab_patch")
+	lab_build=$lab_top/build/kernel-patched
+fi
 
 # What lab/run exits with when COMMAND did not decide; lab/run --help says it too.
 readonly LAB_UNPREPARED=120 LAB_REPORT=121 LAB_TIMEOUT=122 LAB_DIED=123

@@ -7,7 +7,7 @@
 #
 #   CACHE/kernel/VERSION/debug-KEY   the base: source and objects
 #   build/kernel/debug/upper         what this checkout changed and built
-#   build/kernel/debug/out           vmlinux and lib/modules
+#   build/kernel/debug/out     vmlinuz and lib/modules
 
 debug_config=$lab_top/kernel/debug.config
 debug_dir=$lab_build/debug
@@ -70,6 +70,6 @@ debug_ready() {
 		--bind "$lab_cache/kernel/$version/source" /build/pristine \
 		--bind "$lab_build" /build/checkout --bind "$lab_top/kernel" /build/kernel \
 		--bind "$lab_top/lab/lib" /build/lib \
-		-- bash /build/lib/debug-build checkout || exit 1
+		-- bash /build/lib/debug-build checkout || exit "$LAB_UNPREPARED"
 	printf '%s\n' "$debug_key" >"$debug_dir/key"
 }

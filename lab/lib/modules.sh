@@ -43,6 +43,6 @@ modules_ready() {
 	modules_covered
 	rm -f "$lab_build/modules.key"
 	lab_logged "$lab_build/modules.log" "building the modules for $version" \
-		modules_make "$version" "$tree_dir" "$lab_build/headers" modules || exit 1
+		modules_make "$version" "$tree_dir" "$lab_build/headers" modules || exit "$LAB_UNPREPARED"
 	printf '%s\n' "$modules_key" >"$lab_build/modules.key"
 }

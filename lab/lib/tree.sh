@@ -12,10 +12,19 @@ tree_patches=$lab_top/kernel/patches/$kernel_series
 # What of kernel/ belongs into the tree.
 tree_ours=(drivers include Documentation)
 
-tree_touched() {
-	local patches=("$tree_patches"/*.patch)
+tree_series() {
+	local patch
 
-	[[ -e ${patches[0]} ]] || return 0
+	for patch in "$tree_patches"/*.patch ${lab_patch:+"$lab_patch"}; do
+		[[ ! -e $patch ]] || printf '%s\n' "$patch"
+	done
+}
+
+tree_touched() {
+	local patches
+
+	mapfile -t patches < <(tree_series)
+	((${#patches[@]})) || return 0
 	sed -nE 's,^(---|\+\+\+) [ab]/([^[:space:]]+).*,\2,p' "${patches[@]}" | sort -u
 }
 
@@ -23,6 +32,7 @@ tree_inputs() {
 	local dir dirs=("$tree_patches")
 
 	for dir in "${tree_ours[@]}"; do dirs+=("$lab_top/kernel/$dir"); done
+	[[ ! $lab_patch ]] || sha256sum <"$lab_patch" | cut -c1-12
 	(cd "$lab_top" && lab_fingerprint "${dirs[@]#"$lab_top/"}")
 }
 
@@ -32,7 +42,7 @@ tree_ready() {
 	local version=$1 source=$lab_cache/kernel/$1/source new=$lab_build/tree.new
 	local file patch out dir
 
-	tree_key=$version-$(tree_inputs)
+	tree_key=$version-$(tree_inputs | paste -sd-)
 	[[ -e $lab_build/tree.key && $(<"$lab_build/tree.key") == "$tree_key" ]] && return
 	supply_source "$version"
 
@@ -52,13 +62,12 @@ tree_ready() {
 			printf '%s\n' "$file" >>"$lab_build/tree.list"
 		done || exit
 	done
-	for patch in "$tree_patches"/*.patch; do
-		[[ -e $patch ]] || continue
+	while IFS= read -r patch; do
 		# No fuzz: a hook that only nearly fits may land in the wrong function.
 		out=$(cd "$new" && patch -p1 -F0 -s -f --no-backup-if-mismatch <"$patch" 2>&1) && continue
 		file=$(sed -nE 's,.* (saving rejects to|to) file ([^ ]+)\.rej.*,\2,p' <<<"$out" | paste -sd' ')
 		lab_die "patch ${patch##*/} does not apply to Linux $version, file ${file:-$(tail -n 1 <<<"$out")}"
-	done
+	done < <(tree_series)
 	{ cat "$lab_build/tree.list"; tree_touched; } | sort -u | while IFS= read -r file; do
 		[[ ! -e $new/$file ]] || printf '%s\n' "$file"
 	done >"$lab_build/tree.changed"

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The commands of this repository; `make help` lists them. Each target installs
+# the Debian packages it needs, as root or through sudo.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check check-debug check-controls check-lab static bench \
+	build san modules debug-kernel update clean distclean
+
+# Where the libc and the compiler of the host are used; kernel code has its own
+# compiler, in the lab.
+MESON := LC_ALL=C meson
+
+help: ## this list
+	@echo 'make TARGET'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
+	@echo
+	@echo 'lab/run -- COMMAND boots the guest and runs a command in it: lab/run --help'
+	@echo 'KERNEL_VERSION=... chooses a kernel; lab/kernel versions lists them.'
+
+demo: build ## a primary lends parts of two BARs to clients, in a guest
+	@lab/run --kernel barbuf -- barbuf-demo
+
+check: build san ## unit tests with sanitizers, kernel tests in the barbuf guest
+	@tests/check barbuf
+
+check-debug: build san ## the same in the debug guest, and KUnit
+	@tests/check debug
+
+check-controls: build ## each defect put back on purpose makes its test fail
+	@tests/controls/run
+
+check-lab: ## the lab's own tests
+	@lab/test/run
+
+static: ## checkpatch --strict, sparse and W=1 on the kernel code
+	@lab/kernel static
+
+bench: build ## stock and barbuf measured in one boot, instructions counted
+	@lab/run --kernel barbuf --icount --timeout 3600 -- barbuf-bench
+
+build: build/guest/build.ninja ## user space, static, for the guest
+	@$(MESON) compile -C build/guest $(quiet)
+
+san: build/san/build.ninja ## user space with ASan and UBSan, for the unit tests
+	@$(MESON) compile -C build/san $(quiet)
+
+# ninja shows its progress on a terminal, and in a pipe only what went wrong.
+quiet := $(shell test -t 1 || echo "--ninja-args=--quiet")
+
+build/guest/build.ninja:
+	@lab/deps user
+	@$(MESON) setup build/guest -Dguest=true --werror >build-guest.log 2>&1 || { cat build-guest.log; exit 1; }
+	@mv build-guest.log build/guest/setup.log
+
+build/san/build.ninja:
+	@lab/deps user
+	@$(MESON) setup build/san -Db_sanitize=address,undefined --werror >build-san.log 2>&1 || { cat build-san.log; exit 1; }
+	@mv build-san.log build/san/setup.log
+
+modules: ## the replacement modules of Debian's kernel
+	@lab/kernel modules
+
+debug-kernel: ## the kernel with KASAN, lockdep and the rest
+	@lab/kernel debug
+
+update: ## look for a newer 7.3.x now
+	@lab/kernel update
+
+clean: ## remove build/; the cache stays
+	rm -rf build
+
+distclean: clean ## remove also the cache of kernels and the build chroot
+	@lab/kernel forget
