@@ -2,6 +2,7 @@
 /*
  * Which physical address is at offset X of a buffer.
  */
+#include <linux/export.h>
 #include <linux/types.h>
 #include <kunit/visibility.h>
 
