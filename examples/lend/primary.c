@@ -383,6 +383,35 @@ static uint64_t touch_own(const struct lender *l)
 	return faults_taken() - before;
 }
 
+/*
+ * A second buffer of the very memory that client 2 has, mapped by us and then
+ * revoked: what is taken back is a buffer, not the memory under it.
+ */
+static void revoke_twin(struct lender *l)
+{
+	size_t size = l->scattered_size;
+	uint64_t word;
+	void *map;
+	int fd;
+	int ret;
+
+	fd = barbuf_export(l->memory.dev, l->memory.bar.index, l->scattered, NR_SCATTERED,
+			   O_RDWR | O_CLOEXEC);
+	map = fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (!claim(ME, map != MAP_FAILED && !barbuf_read64(map, &word),
+		   "exports and maps a second buffer of client 2's memory"))
+		goto out;
+	ret = barbuf_revoke(l->memory.dev, fd);
+	claim(ME, !ret && barbuf_read64(map, &word) == -EIO,
+	      "revokes it, and gets SIGBUS from it%s%s", ret ? ": " : "",
+	      ret ? strerror(-ret) : "");
+out:
+	if (map != MAP_FAILED)
+		munmap(map, size);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void revoke_first(struct lender *l)
 {
 	struct reply before, after, dead;
@@ -399,6 +428,7 @@ static void revoke_first(struct lender *l)
 	ret = barbuf_revoke(l->registers.dev, l->frame_fd);
 	claim(ME, !ret, "revokes the register frame of client 1%s%s", ret ? ": " : "",
 	      ret ? strerror(-ret) : "");
+	revoke_twin(l);
 	own_faults = touch_own(l);
 
 	if (!ask(&l->first, OP_ACCESS, 0, -1, &dead))
