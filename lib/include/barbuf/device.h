@@ -136,7 +136,8 @@ int barbuf_device_feature_probe(struct barbuf_device *dev, uint32_t feature, uin
  * Return: the buffer's fd, the caller's to close, or a negative errno.
  * -EINVAL: no range, or one that is empty, unaligned or outside of the BAR;
  * -ENODEV: no memory BAR of this index; -EOPNOTSUPP or -ENOTTY: the kernel or
- * driver cannot export; -E2BIG: more ranges than the ioctl can name; -ENOMEM.
+ * driver cannot export; -E2BIG: more ranges than the kernel takes (barbuf:
+ * 262,144) or the ioctl can name; -ENOMEM.
  */
 int barbuf_export(struct barbuf_device *dev, uint32_t region,
 		  const struct vfio_region_dma_range *ranges, size_t nr_ranges, int open_flags);
