@@ -82,14 +82,13 @@ machine_guest_files() {
 		lab_die "cannot write $machine_dir (disk full?)"
 }
 
-# machine_mount DIR TAG TARGET LIST. QEMU wants a comma doubled; the guest's
-# list is read by the shell, one word and the rest of the line.
+# machine_mount DIR TAG TARGET SCRIPT. QEMU wants a comma doubled.
 machine_mount() {
 	machine_mounts+=(
 		-fsdev "local,id=$2,path=${1//,/,,},security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=$2,mount_tag=$2"
 	)
-	printf '%s %s\n' "$2" "$3" >>"$4"
+	printf 'share %s %s\n' "$2" "$(machine_quote "$3")" >>"$4"
 }
 
 machine_qemu_args() {
@@ -100,6 +99,8 @@ machine_qemu_args() {
 	# Emulated processors share the host's: what looks like a stall to the
 	# kernel may be a neighbour's build.
 	append+=' rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 tsc=reliable'
+	# Nor does a timer that is late mean broken interrupts: the kernel would panic.
+	append+=' no_timer_check'
 	machine_args=(
 		-nodefaults -no-user-config -display none -no-reboot
 		-M q35,kernel-irqchip=split -cpu max -accel "$accel" -smp "$smp" -m "$mem"
