@@ -8,7 +8,6 @@
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -40,21 +39,27 @@ static void prepare(void)
 	setting("fail_page_alloc/verbose", "0");
 }
 
+/* Open all the time: to open it while a failure is armed might be what fails. */
+static int fail_nth_fd = -1;
+
 /* The nth allocation of this thread fails; 0: none does. */
 static void fail_nth(unsigned int n)
 {
 	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", n);
 
-	snprintf(text, sizeof(text), "%u", n);
-	CHECK_MSG(write_file(FAIL_NTH, text), "%s", strerror_name(errno));
+	if (fail_nth_fd < 0)
+		fail_nth_fd = OK(open(FAIL_NTH, O_RDWR | O_CLOEXEC));
+	CHECK_EQ(pwrite(fail_nth_fd, text, len, 0), len);
 }
 
 /* Whether it has come to that. */
 static bool did_fail(void)
 {
-	char text[16];
+	char text[16] = "";
 
-	return atoi(read_file(FAIL_NTH, text, sizeof(text))) == 0;
+	CHECK(pread(fail_nth_fd, text, sizeof(text) - 1, 0) > 0);
+	return atoi(text) == 0;
 }
 
 static int open_fds(void)
@@ -76,10 +81,12 @@ struct call {
 static void sweep(const struct call *call, void *arg)
 {
 	unsigned int n, failures = 0;
-	int fds = open_fds(), err;
 	bool injected;
 	long result;
+	int fds, err;
 
+	fail_nth(0);
+	fds = open_fds();
 	/* What is allocated once and kept is not part of the call. */
 	result = call->run(arg);
 	CHECK_MSG(result >= 0, "%s: %s", call->name, strerror_name(errno));

@@ -122,8 +122,6 @@ struct dev *try_dev_open(const char *model);
 void dev_close(struct dev *dev);
 /* Binds the device and tells its address and group, or false: none in this lab. */
 bool dev_bind(const char *model, char address[32], int *group);
-/* The next dev_open() has to bind again. */
-void dev_forget(const char *model);
 
 typedef struct vfio_region_dma_range range_t;
 
@@ -184,6 +182,8 @@ int touch(const volatile void *p);
 uint32_t read32(const volatile void *p);
 void write32(volatile void *p, uint32_t value);
 
+/* True when the page has an entry in the page table now; does not touch it. */
+bool is_mapped(const volatile void *p);
 /* Page faults that this thread has taken so far. */
 long thread_faults(void);
 /* Reads one word in each page; returns the faults this took. */
@@ -198,6 +198,8 @@ void join(pid_t pid);
 uint64_t now_ns(void);
 void sleep_ms(unsigned int ms);
 
+/* The state of a thread or process as /proc has it: 'R', 'S', 'D'... */
+char task_state(pid_t tid);
 /* Waits until *flag is not 0, at most some seconds. */
 void wait_for(const volatile int *flag, const char *what);
 
