@@ -41,13 +41,13 @@ bench: build ## stock and barbuf measured in one boot, instructions counted
 	@lab/run --kernel barbuf --icount --timeout 3600 -- barbuf-bench
 
 build: build/guest/build.ninja ## user space, static, for the guest
-	@$(MESON) compile -C build/guest $(quiet)
+	@ninja -C build/guest $(quiet)
 
 san: build/san/build.ninja ## user space with ASan and UBSan, for the unit tests
-	@$(MESON) compile -C build/san $(quiet)
+	@ninja -C build/san $(quiet)
 
 # ninja shows its progress on a terminal, and in a pipe only what went wrong.
-quiet := $(shell test -t 1 || echo "--ninja-args=--quiet")
+quiet := $(shell test -t 1 || echo "--quiet")
 
 build/guest/build.ninja:
 	@lab/deps user

@@ -14,6 +14,7 @@ lab_host_packages='
 /usr/bin/xz xz-utils
 /usr/bin/patch patch
 /usr/bin/flock util-linux
+/bin/mount mount
 '
 
 # deps_install PACKAGE...
