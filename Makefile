@@ -6,9 +6,9 @@
 .PHONY: help demo check check-debug check-controls check-lab static bench \
 	build san modules debug-kernel update clean distclean
 
-# Where the libc and the compiler of the host are used; kernel code has its own
-# compiler, in the lab.
-MESON := LC_ALL=C meson
+# User space is compiled by the host; kernel code has a compiler of its own,
+# in the lab.
+MESON := LC_ALL=C.UTF-8 meson
 
 help: ## this list
 	@echo 'make TARGET'
@@ -50,14 +50,12 @@ san: build/san/build.ninja ## user space with ASan and UBSan, for the unit tests
 quiet := $(shell test -t 1 || echo "--quiet")
 
 build/guest/build.ninja:
-	@lab/deps user
-	@$(MESON) setup build/guest -Dguest=true --werror >build-guest.log 2>&1 || { cat build-guest.log; exit 1; }
-	@mv build-guest.log build/guest/setup.log
+	@lab/deps user && mkdir -p build
+	@$(MESON) setup build/guest -Dguest=true --werror >build/guest.log 2>&1 || { cat build/guest.log >&2; exit 1; }
 
 build/san/build.ninja:
-	@lab/deps user
-	@$(MESON) setup build/san -Db_sanitize=address,undefined --werror >build-san.log 2>&1 || { cat build-san.log; exit 1; }
-	@mv build-san.log build/san/setup.log
+	@lab/deps user && mkdir -p build
+	@$(MESON) setup build/san -Db_sanitize=address,undefined --werror >build/san.log 2>&1 || { cat build/san.log >&2; exit 1; }
 
 modules: ## the replacement modules of Debian's kernel
 	@lab/kernel modules
