@@ -54,7 +54,7 @@ debug_ready() {
 
 	tree_ready "$version"
 	builder_ready
-	debug_key=$tree_key-$(debug_base_key)-$(lab_fingerprint "$lab_top/lab/lib/debug-build")
+	debug_key=$tree_key-$(debug_base_key)-$(lab_fingerprint "$lab_top/lab/lib/debug-build")-$(extra_key)
 	[[ -e $debug_dir/key && $(<"$debug_dir/key") == "$debug_key" ]] && return
 	supply_source "$version"
 	debug_base "$version"
@@ -65,6 +65,7 @@ debug_ready() {
 	fi
 	mkdir -p "$debug_dir"/{upper,upper.work}
 	printf '%s\n' "$debug_base_dir" >"$debug_dir/base"
+	[[ ! -d $extra_source ]] || extra_copy "$debug_dir/extra"
 	lab_logged "$lab_build/debug.log" "building the debug kernel" \
 		builder_run --overlay "$debug_base_dir" "$debug_dir/upper" /build/debug \
 		--bind "$lab_cache/kernel/$version/source" /build/pristine \

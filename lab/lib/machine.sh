@@ -17,12 +17,14 @@ machine_prepare() {
 	case $1 in
 	stock)
 		supply_stock "$version"
-		image_ready stock "$version" "$version"
+		extra_ready "$version"
+		image_ready stock "$version" "$version-$(extra_key)"
 		;;
 	barbuf)
 		supply_stock "$version"
 		modules_ready "$version"
-		image_ready barbuf "$version" "$modules_key"
+		extra_ready "$version"
+		image_ready barbuf "$version" "$modules_key-$(extra_key)"
 		;;
 	debug)
 		debug_ready "$version"
