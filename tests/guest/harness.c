@@ -741,6 +741,7 @@ static void probe_case(void)
 static int run_case(const struct test_case *tc, bool *hung)
 {
 	unsigned int seconds = tc->seconds ? tc->seconds : DEFAULT_SECONDS;
+	uint64_t began = now_ns();
 	int status = 0, kmsg, result;
 	pid_t pid;
 
@@ -773,6 +774,9 @@ static int run_case(const struct test_case *tc, bool *hung)
 	}
 	if (kmsg_bad(kmsg))
 		result = EXIT_FAILED;
+	if (now_ns() - began > seconds * 1000000000ull / 4)
+		note("that took %u s of %u", (unsigned int)((now_ns() - began) / 1000000000),
+		     seconds);
 	return result;
 }
 
