@@ -17,7 +17,7 @@ builder_ready() {
 		[[ -e $builder_root ]] && exit
 		lab_need_space "$lab_cache" 1500 "the build chroot"
 		mirror=$(supply_mirror) || exit
-		lab_as_root rm -rf "$builder_root.new"
+		[[ ! -e $builder_root.new ]] || lab_as_root rm -rf "$builder_root.new"
 		lab_logged "$lab_cache/log/builder.log" "making the build chroot" \
 			lab_as_root mmdebstrap --mode=root --variant=apt \
 			--aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
