@@ -542,19 +542,6 @@ int touch(const volatile void *p)
 	return peek32(p, &value);
 }
 
-bool is_mapped(const volatile void *p)
-{
-	const uint64_t present_or_swapped = 3ull << 62;
-	uint64_t entry;
-	int fd;
-
-	fd = OK(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-	CHECK_EQ(pread(fd, &entry, sizeof(entry), (uintptr_t)p / PAGE * sizeof(entry)),
-		 sizeof(entry));
-	close(fd);
-	return entry & present_or_swapped;
-}
-
 long thread_faults(void)
 {
 	struct rusage usage;

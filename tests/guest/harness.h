@@ -182,8 +182,6 @@ int touch(const volatile void *p);
 uint32_t read32(const volatile void *p);
 void write32(volatile void *p, uint32_t value);
 
-/* True when the page has an entry in the page table now; does not touch it. */
-bool is_mapped(const volatile void *p);
 /* Page faults that this thread has taken so far. */
 long thread_faults(void);
 /* Reads one word in each page; returns the faults this took. */
