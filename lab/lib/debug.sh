@@ -33,7 +33,7 @@ debug_base() {
 		new=$debug_base_dir.new
 		if [[ ! -e $new/.lab-copied ]]; then
 			# Another configuration's objects are a good start: make redoes what it must.
-			seed=$(ls -dt "$lab_cache/kernel/$1"/debug-* 2>/dev/null | grep -v '\.new$' | head -n 1)
+			seed=$(ls -dt "$lab_cache/kernel/$1"/debug-*[0-9a-f] 2>/dev/null | head -n 1)
 			lab_need_space "$lab_cache" 5000 "the debug kernel"
 			rm -rf "$new"
 			lab_step "copying the kernel source"
@@ -45,6 +45,9 @@ debug_base() {
 			--bind "$lab_top/lab/lib" /build/lib \
 			-- bash /build/lib/debug-build base || exit "$LAB_UNPREPARED"
 		mv "$new" "$debug_base_dir"
+		# Some gigabytes each: those of configurations that no checkout used lately go.
+		find "$lab_cache/kernel" -mindepth 2 -maxdepth 2 -name 'debug-*' ! -path "$debug_base_dir" \
+			-mtime +30 -exec rm -rf {} +
 	) || exit
 }
 
@@ -58,6 +61,7 @@ debug_ready() {
 	[[ -e $debug_dir/key && $(<"$debug_dir/key") == "$debug_key" ]] && return
 	supply_source "$version"
 	debug_base "$version"
+	touch "$debug_base_dir"
 	rm -f "$debug_dir/key"
 	# Objects over another base would be taken for newer than they are.
 	if [[ ! -e $debug_dir/base || $(<"$debug_dir/base") != "$debug_base_dir" ]]; then

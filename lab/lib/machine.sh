@@ -103,6 +103,11 @@ machine_qemu_args() {
 	append+=' rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 tsc=reliable'
 	# Nor does a timer that is late mean broken interrupts: the kernel would panic.
 	append+=' no_timer_check'
+	# The lab scans for leaks at the end, and has no time for a third opinion.
+	append+=' kmemleak.min_unref_scans=1'
+	# SLUB's per-CPU arrays keep stale pointers to objects they gave out, which
+	# kmemleak takes for references: caches with checks have no such arrays.
+	[[ $kernel == debug ]] && append+=' slab_debug=F'
 	machine_args=(
 		-nodefaults -no-user-config -display none -no-reboot
 		-M q35,kernel-irqchip=split -cpu max -accel "$accel" -smp "$smp" -m "$mem"
