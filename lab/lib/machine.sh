@@ -103,6 +103,10 @@ machine_qemu_args() {
 	append+=' rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60 tsc=reliable'
 	# Nor does a timer that is late mean broken interrupts: the kernel would panic.
 	append+=' no_timer_check'
+	# QEMU's TCG now and then loses a one-shot interrupt of a busy host's second
+	# local APIC timer; that processor then idles for ever. A periodic one comes
+	# again. Counting instructions there is one processor, and no such loss.
+	[[ $icount ]] || append+=' highres=off nohz=off'
 	# The lab scans for leaks at the end, and has no time for a third opinion.
 	append+=' kmemleak.min_unref_scans=1'
 	# SLUB's per-CPU arrays keep stale pointers to objects they gave out, which
