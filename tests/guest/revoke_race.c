@@ -51,31 +51,35 @@ static void *run_racer(void *arg)
 	struct racer *r = arg;
 	struct race *race = r->race;
 	unsigned int page = r->index;
-	int round = 1;
+	int round, done = 0;	/* rounds taken part in, or slept through */
 	bool after;
 
 	while (!race->quit) {
-		if (__atomic_load_n(&race->round, __ATOMIC_ACQUIRE) != round) {
+		round = __atomic_load_n(&race->round, __ATOMIC_ACQUIRE);
+		/* The odd number that is running, or that has just ended. */
+		if (round % 2 == 0)
+			round--;
+		if (round < 0 || round == done) {
 			sleep_ms(1);
 			continue;
 		}
-		do {
+		done = round;
+		while (__atomic_load_n(&race->round, __ATOMIC_ACQUIRE) == done) {
 			volatile char *p;
 
 			page = (page + 7) % PAGES;
-			after = __atomic_load_n(&race->revoked, __ATOMIC_ACQUIRE) >= round;
+			after = __atomic_load_n(&race->revoked, __ATOMIC_ACQUIRE) >= done;
 			p = try_map(race->fd, page * PAGE, PAGE, PROT_READ | PROT_WRITE,
 				    MAP_SHARED);
 			if (p) {
 				if (after)
 					__atomic_fetch_add(&race->late, 1, __ATOMIC_RELAXED);
-				access_page(race, p, round);
+				access_page(race, p, done);
 				munmap((void *)p, PAGE);
 			}
-			access_page(race, race->shared + page * PAGE, round);
-		} while (__atomic_load_n(&race->round, __ATOMIC_ACQUIRE) == round);
+			access_page(race, race->shared + page * PAGE, done);
+		}
 		__atomic_fetch_add(&race->resting, 1, __ATOMIC_ACQ_REL);
-		round += 2;
 	}
 	return NULL;
 }

@@ -343,7 +343,7 @@ static void buffer_advised(void)
 }
 
 struct step {
-	volatile int child, parent;
+	volatile int child, both, parent;
 };
 
 static struct step *new_step(void)
@@ -392,6 +392,8 @@ static int child(void *arg)
 	pid_t pid = spawn(grandchild, f);
 
 	family_member(f, false);
+	wait_for(&f->step->child, "the grandchild");
+	f->step->both = 1;
 	wait_for(&f->step->parent, "the end");
 	family_member(f, true);
 	join(pid);
@@ -411,7 +413,7 @@ static void forked(bool buffer)
 	write32(f.huge, 0x40e);
 	are_pages(s.p, 0, PAGES / 2);
 	pid = spawn(child, &f);
-	wait_for(&f.step->child, "the grandchild");
+	wait_for(&f.step->both, "child and grandchild");
 	if (buffer) {
 		revoke_buffer(s.dev, s.fd);
 		revoke_buffer(s.dev, fd);
