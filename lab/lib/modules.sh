@@ -5,13 +5,15 @@
 modules_dir=$(sed -n 's/^module-dir := //p' "$lab_top/kernel/Makefile")
 
 # modules_make VERSION TREE HEADERS TARGET: run kernel/Makefile in the builder,
-# with the changed headers in HEADERS over those of Debian's package.
+# with the changed headers in HEADERS over those of Debian's package, and what
+# its scripts lack, if anything, in HEADERS.scripts.
 modules_make() {
-	local version=$1 packages=$lab_cache/kernel/$1/headers/usr
+	local version=$1 packages=$lab_cache/kernel/$1/headers/usr scripts=()
 
+	[[ ! -d $3.scripts ]] || scripts=(--lower "$3.scripts")
 	builder_run --bind "$2" /build/tree --bind "$lab_top/kernel" /build/kernel \
 		--bind "$packages/src/linux-headers-$version-amd64" "/usr/src/linux-headers-$version-amd64" \
-		--bind "$packages/lib/linux-kbuild-$version" "/usr/lib/linux-kbuild-$version" \
+		"${scripts[@]}" --overlay "$packages/lib/linux-kbuild-$version" - "/usr/lib/linux-kbuild-$version" \
 		--lower "$3" \
 		--overlay "$packages/src/linux-headers-$version-common" - "/usr/src/linux-headers-$version-common" \
 		-- make --no-print-directory -f /build/kernel/Makefile "$4" \

@@ -18,7 +18,8 @@ static_result() {
 	fi
 }
 
-# Complaints without line numbers, so that a line added above changes nothing.
+# static_complaints LOG: without line numbers, so that a line added above
+# changes nothing.
 static_complaints() {
 	grep -aE '(warning|error|WARNING|ERROR)[: ]' "$1" |
 		grep -avE 'BTF|pahole|The (kernel|compiler) .* differs|compiler differs' |
@@ -28,7 +29,7 @@ static_complaints() {
 # static_compile VERSION TARGET: new complaints on stdout.
 static_compile() {
 	local version=$1 target=$2 dir=$static_dir/build
-	local base=$lab_cache/kernel/$1/static-$2-$(builder_key)-${modules_dir//\//-} which
+	local base=$lab_cache/kernel/$1/complaints-$2-$(builder_key)-${modules_dir//\//-} which
 
 	for which in pristine ours; do
 		[[ $which == pristine && -e $base ]] && continue
@@ -40,11 +41,22 @@ static_compile() {
 			cp -a "$static_dir/tree/." "$dir/tree/"
 			cp -a "$static_dir/headers/." "$dir/headers/"
 		fi
+		# Without it make says that there is no sparse, and goes on.
+		mkdir -p "$dir/headers.scripts/scripts"
+		cp -p "$lab_cache/kernel/$version/source/scripts/checker-valid.sh" "$dir/headers.scripts/scripts/"
 		lab_logged "$lab_build/static-$target-$which.log" "$target, $which" \
 			modules_make "$version" "$dir/tree" "$dir/headers" "$target" || {
 			echo "the build failed; see $lab_build/static-$target-$which.log"
 			return
 		}
+		if [[ $target == sparse ]] && grep -m 1 ': error: ' "$lab_build/static-$target-$which.log"; then
+			echo "sparse stumbled, and then keeps its warnings to itself: see kernel/sparse.h"
+			return
+		fi
+		if [[ $target == sparse ]] && ! grep -q '^  CHECK ' "$lab_build/static-$target-$which.log"; then
+			echo "sparse did not run; see $lab_build/static-$target-$which.log"
+			return
+		fi
 		[[ $which == ours ]] || static_complaints "$lab_build/static-$target-$which.log" >"$base"
 	done
 	comm -13 "$base" <(static_complaints "$lab_build/static-$target-ours.log")
