@@ -277,6 +277,61 @@ static void *keep_mapping(void *arg)
 	return NULL;
 }
 
+/*
+ * A hot reset that meets a device of the set whose lock is held gives up, and
+ * brings back what it had taken away until then. Nobody else resets here, so
+ * nobody else repairs it: a mapping that is left suspended blocks the check.
+ */
+static void *keep_writing(void *arg)
+{
+	struct contention *c = arg;
+	const struct dev *dev = c->set.dev[c->writes];
+	uint16_t command = config_read16(dev, PCI_COMMAND);
+
+	/* Memory decode stays on; what counts is the lock that a write takes. */
+	while (!c->stop)
+		config_write16(dev, PCI_COMMAND, command);
+	return NULL;
+}
+
+static void contended(unsigned int kinds)
+{
+	struct contention c = { };
+	pthread_t writer;
+	uint64_t end;
+	int ret;
+
+	open_set(&c.set, kinds);
+	/* Whichever of the two the reset takes first. */
+	for (c.writes = 0; c.writes < 2; c.writes++) {
+		c.stop = 0;
+		CHECK(pthread_create(&writer, NULL, keep_writing, &c) == 0);
+		end = now_ns() + 10000000000ull;
+		for (c.busy = 0; c.busy < 50 && now_ns() < end;) {
+			ret = hot_reset(&c.set, 0);
+			CHECK_MSG(ret == 0 || ret == -EBUSY || ret == -EAGAIN, "%d", ret);
+			if (!ret)
+				continue;
+			c.busy++;
+			both(&c.set, views_alive, "after a hot reset that gave up");
+		}
+		c.stop = 1;
+		pthread_join(writer, NULL);
+		note("%lu gave up with device %lu busy", c.busy, c.writes);
+		CHECK(c.busy);
+	}
+}
+
+static void bar_contended(void)
+{
+	contended(VIEW_BAR);
+}
+
+static void buffer_contended(void)
+{
+	contended(VIEW_ALL);
+}
+
 static void contend(unsigned int kinds)
 {
 	void *(*const run[])(void *) = { keep_resetting, keep_resetting, keep_toggling,
@@ -316,6 +371,7 @@ static const struct test_case cases[] = {
 	CASE(bar_with_one_decode_off),
 	CASE(bar_after_a_refusal),
 	CASE(bar_not_owned),
+	CASE(bar_contended, .seconds = 60),
 	CASE(bar_under_contention),
 	CASE_MMAP(buffers_survive),
 	CASE_MMAP(buffer_with_one_decode_off),
@@ -324,6 +380,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(buffer_after_a_refusal),
 	CASE_MMAP(buffer_not_owned),
 	CASE_MMAP(revoked_stays_revoked),
+	CASE_MMAP(buffer_contended, .seconds = 60),
 	CASE_MMAP(buffer_under_contention),
 };
 
