@@ -131,13 +131,35 @@ machine_qemu_args() {
 # machine_follow FILE: copy FILE to standard output as it grows, until QEMU ends.
 machine_follow() { tail -q -c +1 -s 0.05 --pid="$machine_qemu" -f "$1"; }
 
+# machine_begun: has the guest come so far as to start COMMAND?
+machine_begun() { grep -qa 'lab: COMMAND begins' "$machine_dir/console"; }
+
+# Emulation on a busy host now and then loses a boot: a timer that is late, a
+# patched instruction seen half. Nothing was asked of the guest until then, so it
+# is booted again; what happens after COMMAND has begun always counts.
 machine_run() {
-	local followers=() follower status deadline timed_out=
+	local attempt timed_out
 
 	topology_load "$topology" "$machine_dir"
 	machine_guest_files "$@"
 	machine_qemu_args
+	for attempt in 1 2 3; do
+		machine_boot
+		# QEMU may also have refused to start: once more changes nothing.
+		if machine_begun || ((attempt == 3)) || [[ ! -s $machine_dir/console ]]; then break; fi
+		machine_keep_log
+		lab_error "the guest failed before COMMAND began, booting again; console log: $machine_log"
+	done
+	machine_verdict "$timed_out"
+}
+
+# machine_boot: one boot, to its end; sets timed_out.
+machine_boot() {
+	local followers=() follower deadline boot_deadline
+
+	timed_out=
 	: >"$machine_dir/out"; : >"$machine_dir/err"; : >"$machine_dir/status"; : >"$machine_dir/console"
+	rm -f "$machine_dir/keys"
 	mkfifo "$machine_dir/keys"
 	exec {keys}<>"$machine_dir/keys"
 	lab_step "booting '$kernel', topology '$topology'"
@@ -155,7 +177,12 @@ machine_run() {
 	fi
 
 	deadline=$((SECONDS + timeout))
+	boot_deadline=$((SECONDS + ($([[ $kernel == debug ]] && echo 600 || echo 120))))
 	while kill -0 "$machine_qemu" 2>/dev/null; do
+		if ((boot_deadline && SECONDS >= boot_deadline)); then
+			machine_begun || { kill "$machine_qemu" 2>/dev/null; break; }
+			boot_deadline=0
+		fi
 		if ((SECONDS >= deadline)); then
 			timed_out=1
 			# Blocked tasks, then all processors' stacks, into the log.
@@ -176,7 +203,14 @@ machine_run() {
 	machine_status=$?
 	machine_qemu=
 	wait "${followers[@]}" 2>/dev/null
-	machine_verdict "$timed_out"
+	exec {keys}>&-
+}
+
+# machine_keep_log: sets machine_log.
+machine_keep_log() {
+	machine_log=$lab_build/logs/$(date +%Y%m%d-%H%M%S).$$.console
+	mkdir -p "${machine_log%/*}"
+	cp "$machine_dir/console" "$machine_log"
 }
 
 machine_verdict() {
@@ -186,9 +220,8 @@ machine_verdict() {
 	if report=$(scan_log "$machine_dir/console") && [[ $status && ! $1 ]]; then
 		exit "$status"
 	fi
-	log=$lab_build/logs/$(date +%Y%m%d-%H%M%S).$$.console
-	mkdir -p "${log%/*}"
-	cp "$machine_dir/console" "$log"
+	machine_keep_log
+	log=$machine_log
 	[[ $report ]] && printf '%s\n' "$report" | sed 's/^/lab: | /' >&2
 	if [[ $1 ]]; then
 		lab_error "timeout after $timeout seconds; console log: $log"
