@@ -532,6 +532,14 @@ int barbuf_revoke(struct barbuf_device *dev, int fd)
 		       sizeof(arg));
 }
 
+int barbuf_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr)
+{
+	struct vfio_device_feature_dma_buf_memattr arg = { .dmabuf_fd = fd, .memattr = memattr };
+
+	return feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR | VFIO_DEVICE_FEATURE_SET, &arg,
+		       sizeof(arg));
+}
+
 int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd)
 {
 	struct vfio_device_low_power_entry_with_wakeup arg = { .wakeup_eventfd = wakeup_eventfd };

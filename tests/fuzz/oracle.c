@@ -204,6 +204,45 @@ static bool naive_leaf(const struct subject *s, u64 start, u64 leaf, u64 vma_sta
 	return base % leaf == 0;
 }
 
+/*
+ * What one fault at @addr maps around it: each page where it belongs, and with a
+ * page more on either side it would leave the page table, the VMA or the buffer.
+ */
+static const char *check_window(const struct subject *s, u64 addr, u64 vma_start, u64 vma_end,
+				u64 pgoff)
+{
+	const u64 span = 2ull << 20;
+	u64 offset = addr - vma_start + pgoff, from, to, at;
+	struct vfio_pci_extent ext;
+	struct vfio_pci_cursor cur;
+	struct vfio_pci_window w;
+
+	w = vfio_pci_layout_window(&s->layout, offset, addr, vma_start, vma_end, span);
+	if (w.before > offset || w.after > s->size - offset)
+		return wrong("a window of -%#" PRIx64 " +%#" PRIx64 " at %#" PRIx64 " of %#" PRIx64,
+			     w.before, w.after, offset, s->size);
+	from = addr - w.before;
+	to = addr + w.after;
+	if (from < vma_start || to > vma_end || from / span != (to - 1) / span)
+		return wrong("a window %#" PRIx64 "-%#" PRIx64 " of a VMA %#" PRIx64 "-%#" PRIx64,
+			     from, to, vma_start, vma_end);
+	if ((from % span && from > vma_start && offset > w.before) ||
+	    (to % span && to < vma_end && s->size > offset + w.after))
+		return wrong("a window %#" PRIx64 "-%#" PRIx64 " could be larger", from, to);
+	vfio_pci_layout_seek(&s->layout, offset - w.before, &cur);
+	for (at = from; at < to; at += PAGE) {
+		u64 paddr = vfio_pci_cursor_next(&cur, PAGE);
+
+		/* The naive walk is slow: one of seven, and the last. */
+		if ((at - from) / PAGE % 7 && at + PAGE < to)
+			continue;
+		if (!naive_find(s, at - vma_start + pgoff, &ext) || ext.paddr != paddr)
+			return wrong("a cursor at %#" PRIx64 " gives %#" PRIx64,
+				     at - vma_start + pgoff, paddr);
+	}
+	return NULL;
+}
+
 static const char *check_leaf(const struct subject *s, struct input *in, struct oracle_stats *stats)
 {
 	static const u64 leaves[NR_LEAVES] = { PAGE, 16 * PAGE, 2ull << 20, 1ull << 30 };
@@ -232,7 +271,8 @@ static const char *check_leaf(const struct subject *s, struct input *in, struct 
 
 	if (!vfio_pci_layout_find(&s->layout, at * PAGE, &ext))
 		return wrong("page %#" PRIx64 " is not found", at);
-	got = vfio_pci_extent_holds_leaf(&ext, addr, vma_start, vma_end, leaf);
+	got = vfio_pci_vma_holds_leaf(addr, vma_start, vma_end, leaf) &&
+	      vfio_pci_extent_holds_leaf(&ext, addr, leaf);
 	want = naive_leaf(s, addr - addr % leaf, leaf, vma_start, vma_end, pgoff * PAGE);
 	if (got != want)
 		return wrong("a leaf of %#" PRIx64 " at %#" PRIx64 " in a VMA %#" PRIx64
@@ -243,7 +283,7 @@ static const char *check_leaf(const struct subject *s, struct input *in, struct 
 		stats->leaf_yes[order]++;
 	else
 		stats->leaf_no[order]++;
-	return NULL;
+	return check_window(s, addr, vma_start, vma_end, pgoff * PAGE);
 }
 
 /* Around each boundary of the ranges as given. */

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The largest page-table leaf that fits is used, and never one that doesn't. A
- * PFN mapping has no size in /proc/PID/smaps, but it has a fault for each leaf:
- * a walk over all pages takes as many faults as there are leaves.
+ * The largest page-table leaf that fits is used, and never one that doesn't.
  */
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "leaf.h"
 
 #define PMD MIB(2)
 #define PUD GIB(1)
@@ -27,6 +25,13 @@ static uint32_t stamp(uint64_t offset)
 	return 0x1eaf0000u ^ (uint32_t)(offset / PAGE);
 }
 
+/* Touches all pages; the leaves that map them then. */
+static long touch_and_count(const volatile void *p, size_t size)
+{
+	walk_faults(p, size, PAGE);
+	return count_leaves(p, size);
+}
+
 /*
  * Walks a mapping of the whole buffer, whose start is skew bytes past a multiple
  * of align. Then checks that each page is the right one.
@@ -36,17 +41,17 @@ static long leaves(const range_t *ranges, size_t nr, size_t align, size_t skew)
 	int fd = export_ranges(dev, 2, ranges, nr);
 	uint64_t size = 0, pos, i;
 	volatile char *p, *bar;
-	long faults;
 	size_t r;
+	long n;
 
 	for (r = 0; r < nr; r++)
 		size += ranges[r].length;
 	p = map_aligned(fd, 0, size, align, skew);
-	faults = walk_faults(p, size, PAGE);
+	n = touch_and_count(p, size);
 	CHECK_EQ(walk_faults(p, size, PAGE), 0);
 
 	if (size > MIB(16))
-		return faults;
+		return n;
 	pos = 0;
 	for (r = 0; r < nr; r++) {
 		bar = map_bar(dev, 2, ranges[r].offset, ranges[r].length);
@@ -59,16 +64,16 @@ static long leaves(const range_t *ranges, size_t nr, size_t align, size_t skew)
 	}
 	unmap((void *)p, size);
 	close(fd);
-	return faults;
+	return n;
 }
 
 static long bar_leaves(uint64_t offset, uint64_t size, size_t align, size_t skew)
 {
 	volatile char *p = map_aligned(dev->fd, bar_offset(dev, 2, offset), size, align, skew);
-	long faults = walk_faults(p, size, PAGE);
+	long n = touch_and_count(p, size);
 
 	unmap((void *)p, size);
-	return faults;
+	return n;
 }
 
 static void bar_aligned(void)
@@ -170,13 +175,13 @@ static void vma_smaller_than_a_leaf(void)
 	open_dev();
 	fd = export_range(dev, 2, MIB(2), MIB(6));
 	p = map_aligned(fd, 0, PMD - PAGE, PMD, 0);
-	CHECK_EQ(walk_faults(p, PMD - PAGE, PAGE), PAGES_IN(PMD) - 1);
+	CHECK_EQ(touch_and_count(p, PMD - PAGE), PAGES_IN(PMD) - 1);
 	p = map_aligned(fd, PAGE, PMD, PMD, PAGE);
-	CHECK_EQ(walk_faults(p, PMD, PAGE), PAGES_IN(PMD));
+	CHECK_EQ(touch_and_count(p, PMD), PAGES_IN(PMD));
 	/* And so when it was cut to less than a leaf later. */
 	p = map_aligned(fd, 0, MIB(4), PMD, 0);
 	unmap((void *)(p + MIB(4) - PAGE), PAGE);
-	CHECK_EQ(walk_faults(p, MIB(4) - PAGE, PAGE), 1 + PAGES_IN(PMD) - 1);
+	CHECK_EQ(touch_and_count(p, MIB(4) - PAGE), 1 + PAGES_IN(PMD) - 1);
 }
 
 /* mmap at an offset: it is the offset in the BAR that has to be congruent. */
@@ -188,11 +193,11 @@ static void offset_in_the_buffer(void)
 	open_dev();
 	fd = export_range(dev, 2, MIB(3), MIB(9));
 	p = map_aligned(fd, MIB(1), MIB(4), PMD, 0);
-	CHECK_EQ(walk_faults(p, MIB(4), PAGE), 2);
+	CHECK_EQ(touch_and_count(p, MIB(4)), 2);
 	p = map_aligned(fd, 0, MIB(2), PMD, 0);
-	CHECK_EQ(walk_faults(p, MIB(2), PAGE), PAGES_IN(MIB(2)));
+	CHECK_EQ(touch_and_count(p, MIB(2)), PAGES_IN(MIB(2)));
 	p = map_aligned(fd, 0, MIB(3), PMD, MIB(1));
-	CHECK_EQ(walk_faults(p, MIB(3), PAGE), PAGES_IN(MIB(1)) + 1);
+	CHECK_EQ(touch_and_count(p, MIB(3)), PAGES_IN(MIB(1)) + 1);
 }
 
 /* The end of the ranges is the end, even where the BAR goes on. */
@@ -215,14 +220,14 @@ static void after_a_zap(void)
 	fd = export_range(dev, 2, 0, MIB(8));
 	p = map_aligned(fd, 0, MIB(8), PMD, 0);
 	bar = map_aligned(dev->fd, bar_offset(dev, 2, 0), MIB(8), PMD, 0);
-	CHECK_EQ(walk_faults(p, MIB(8), PAGE), 4);
-	CHECK_EQ(walk_faults(bar, MIB(8), PAGE), 4);
+	CHECK_EQ(touch_and_count(p, MIB(8)), 4);
+	CHECK_EQ(touch_and_count(bar, MIB(8)), 4);
 	memory_decode(dev, false);
 	CHECK_SIGBUS(p + MIB(3));
 	CHECK_SIGBUS(bar + MIB(3));
 	memory_decode(dev, true);
-	CHECK_EQ(walk_faults(p, MIB(8), PAGE), 4);
-	CHECK_EQ(walk_faults(bar, MIB(8), PAGE), 4);
+	CHECK_EQ(touch_and_count(p, MIB(8)), 4);
+	CHECK_EQ(touch_and_count(bar, MIB(8)), 4);
 }
 
 static const struct test_case cases[] = {

@@ -532,6 +532,7 @@ static void features(void)
 	struct barbuf_container *c;
 	struct barbuf_device *dev;
 	int32_t fd;
+	uint32_t attr;
 
 	dev = open_one(&c, B0);
 	if (!dev)
@@ -558,6 +559,16 @@ static void features(void)
 	      "is a SET of feature 14 with the fd");
 	k.feature_result = -EBADFD;
 	CHECK(barbuf_revoke(dev, 44) == -EBADFD, "its error comes through");
+
+	k.feature_result = 0;
+	CHECK(!barbuf_set_memattr(dev, 45, VFIO_DEVICE_DMA_BUF_MEMATTR_WC), "an attribute");
+	memcpy(&fd, k.feature_data, 4);
+	memcpy(&attr, (char *)k.feature_data + 4, 4);
+	CHECK(k.feature_flags == (15 | VFIO_DEVICE_FEATURE_SET) && k.feature_argsz == 16 &&
+		      fd == 45 && attr == 1,
+	      "is a SET of feature 15 with fd and value");
+	k.feature_result = -ENOENT;
+	CHECK(barbuf_set_memattr(dev, 45, 7) == -ENOENT, "its error comes through");
 
 	k.feature_result = -ENOTTY;
 	CHECK(barbuf_device_feature_probe(dev, 14, VFIO_DEVICE_FEATURE_SET) == -ENOTTY &&

@@ -29,5 +29,8 @@ int main(void)
 
 	CHECK(sizeof(struct vfio_device_feature_dma_buf_revoke) == 4,
 	      "DMA_BUF_REVOKE has %zu bytes", sizeof(struct vfio_device_feature_dma_buf_revoke));
+	CHECK(sizeof(struct vfio_device_feature_dma_buf_memattr) == 8 &&
+		      offsetof(struct vfio_device_feature_dma_buf_memattr, memattr) == 4,
+	      "DMA_BUF_MEMATTR has fd and value");
 	return tap_done();
 }

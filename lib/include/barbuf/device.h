@@ -155,6 +155,19 @@ int barbuf_export(struct barbuf_device *dev, uint32_t region,
 int barbuf_revoke(struct barbuf_device *dev, int fd);
 
 /**
+ * barbuf_set_memattr() - choose how later mappings of an exported buffer are made
+ * @dev: the device that the buffer was exported from
+ * @fd: any fd of the buffer; it stays open
+ * @memattr: VFIO_DEVICE_DMA_BUF_MEMATTR_NC or VFIO_DEVICE_DMA_BUF_MEMATTR_WC
+ *
+ * Mappings that exist keep what they have.
+ *
+ * Errors: -ENOENT: @memattr is not known; -EBADF: @fd is no fd; -EINVAL: no DMABUF;
+ * -ENODEV: of another device; -ENOTTY: the kernel has no choice.
+ */
+int barbuf_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr);
+
+/**
  * barbuf_low_power_enter() - let the device sleep
  * @wakeup_eventfd: eventfd to signal on a wake-up that was not asked for by
  *	barbuf_low_power_exit(), or -1

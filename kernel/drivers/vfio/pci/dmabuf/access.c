@@ -8,6 +8,9 @@
  */
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
+#include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
 #include "access.h"
@@ -79,6 +82,34 @@ static void vfio_pci_access_quiesce(struct vfio_pci_core_device *vdev)
 		vfio_pci_access_set(vdev, VFIO_PCI_BUF_QUIESCING);
 }
 
+static void vfio_pci_access_own(struct vfio_pci_core_device *vdev)
+{
+	WRITE_ONCE(vdev->access_owner, current);
+}
+
+/**
+ * vfio_pci_access_is_mine - is the caller between a begin and the end?
+ * @vdev: the device
+ *
+ * No lock is needed: only the caller itself can make it so, or not so.
+ *
+ * Return: true when this thread holds memory_lock for a transition.
+ */
+bool vfio_pci_access_is_mine(struct vfio_pci_core_device *vdev)
+{
+	return READ_ONCE(vdev->access_owner) == current;
+}
+
+/**
+ * vfio_pci_access_init - before anything else here, once for each device
+ * @vdev: the device
+ */
+void vfio_pci_access_init(struct vfio_pci_core_device *vdev)
+{
+	init_rwsem(&vdev->memory_lock);
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_init);
+
 /**
  * vfio_pci_access_begin - begin a transition in which the BARs go away
  * @vdev: the device
@@ -89,8 +120,10 @@ static void vfio_pci_access_quiesce(struct vfio_pci_core_device *vdev)
 void vfio_pci_access_begin(struct vfio_pci_core_device *vdev)
 {
 	down_write(&vdev->memory_lock);
+	vfio_pci_access_own(vdev);
 	vfio_pci_access_quiesce(vdev);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin);
 
 /**
  * vfio_pci_access_trybegin - as vfio_pci_access_begin(), for one of a set
@@ -105,9 +138,11 @@ bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev)
 	if (!down_write_trylock(&vdev->memory_lock))
 		return false;
 
+	vfio_pci_access_own(vdev);
 	vfio_pci_access_quiesce(vdev);
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_trybegin);
 
 /**
  * vfio_pci_access_begin_live - begin a transition that only gives access
@@ -119,6 +154,25 @@ bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev)
 void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev)
 {
 	down_write(&vdev->memory_lock);
+	vfio_pci_access_own(vdev);
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin_live);
+
+/* What is so now, whatever the path here was about. */
+static enum vfio_pci_buf_state
+vfio_pci_access_derive(struct vfio_pci_core_device *vdev)
+{
+	/* A device that was pulled out does not come back. */
+	if (vdev->pdev->error_state == pci_channel_io_perm_failure)
+		return VFIO_PCI_BUF_SUSPENDED;
+
+	if (vdev->access_holds)
+		return VFIO_PCI_BUF_QUIESCING;
+
+	if (vdev->pm_runtime_engaged || !__vfio_pci_memory_enabled(vdev))
+		return VFIO_PCI_BUF_SUSPENDED;
+
+	return VFIO_PCI_BUF_LIVE;
 }
 
 /**
@@ -126,21 +180,19 @@ void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev)
  * @vdev: the device
  *
  * Looks at what is so now: memory decode as the user sees it, the power state,
- * and whether the user has asked for low power. Drops memory_lock.
+ * whether the user has asked for low power, and whether somebody else resets the
+ * device: then faults go on waiting. Drops memory_lock.
  */
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev)
 {
-	enum vfio_pci_buf_state state = VFIO_PCI_BUF_SUSPENDED;
-
 	lockdep_assert_held_write(&vdev->memory_lock);
 
-	if (vdev->buf_list) {
-		if (!vdev->pm_runtime_engaged && __vfio_pci_memory_enabled(vdev))
-			state = VFIO_PCI_BUF_LIVE;
-		vfio_pci_access_set(vdev, state);
-	}
+	if (vdev->buf_list)
+		vfio_pci_access_set(vdev, vfio_pci_access_derive(vdev));
+	WRITE_ONCE(vdev->access_owner, NULL);
 	up_write(&vdev->memory_lock);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_end);
 
 /**
  * vfio_pci_buf_list_close - the last file of the device is closed
@@ -153,6 +205,8 @@ void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev)
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 
+	vfio_pci_buf_debugfs_remove(list);
+
 	down_write(&vdev->memory_lock);
 	vfio_pci_access_set(vdev, VFIO_PCI_BUF_REVOKED);
 	vdev->buf_list = NULL;
@@ -160,3 +214,4 @@ void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev)
 
 	vfio_pci_buf_list_put(list);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_list_close);

@@ -5,6 +5,8 @@
 #ifndef VFIO_PCI_DMABUF_ACCESS_H
 #define VFIO_PCI_DMABUF_ACCESS_H
 
+#include <linux/bits.h>
+#include <linux/pci.h>
 #include <linux/types.h>
 
 struct vfio_device_feature_dma_buf;
@@ -21,11 +23,35 @@ bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev);
 void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev);
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev);
 
+/*
+ * In vdev->access_holds, under memory_lock: why the device must be left alone
+ * although no transition of VFIO's runs.
+ */
+#define VFIO_PCI_ACCESS_RESET	BIT(0)	/* somebody else resets it */
+#define VFIO_PCI_ACCESS_FROZEN	BIT(1)	/* it recovers from an error */
+
+int vfio_pci_access_system_resume(struct device *dev);
+void vfio_pci_access_init(struct vfio_pci_core_device *vdev);
+bool vfio_pci_access_is_mine(struct vfio_pci_core_device *vdev);
+void vfio_pci_access_error(struct vfio_pci_core_device *vdev,
+			   pci_channel_state_t state);
+
+void vfio_pci_buf_debugfs_init(void);
+void vfio_pci_buf_debugfs_exit(void);
+
 int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev);
 void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev);
 
 int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 		      pgoff_t pgoff, struct vm_area_struct *vma);
+
+#ifdef CONFIG_LOCKDEP
+void vfio_pci_buf_prime_lockdep(void);
+#else
+static inline void vfio_pci_buf_prime_lockdep(void)
+{
+}
+#endif
 
 #ifdef CONFIG_VFIO_PCI_DMABUF
 int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
@@ -34,6 +60,9 @@ int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
 					 u32 flags, void __user *arg,
 					 size_t argsz);
+int vfio_pci_core_feature_dma_buf_memattr(struct vfio_pci_core_device *vdev,
+					  u32 flags, void __user *arg,
+					  size_t argsz);
 #else
 static inline int
 vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
@@ -46,6 +75,13 @@ vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 static inline int
 vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
 				     u32 flags, void __user *arg, size_t argsz)
+{
+	return -ENOTTY;
+}
+
+static inline int
+vfio_pci_core_feature_dma_buf_memattr(struct vfio_pci_core_device *vdev,
+				      u32 flags, void __user *arg, size_t argsz)
 {
 	return -ENOTTY;
 }

@@ -3,12 +3,13 @@
  * BAR buffers: what stands under an mmap of the device fd.
  *
  * One spans the whole BAR and serves all mappings of it that were made through
- * one device file, for as long as one of them lives. It counts its VMAs. Each
- * of them holds the file of the DMABUF and leaves the count before it lets go
- * of the file, so while the count is not zero, a look under list->lock finds a
- * file that may be taken.
+ * one device file, for as long as one of them lives. Each VMA holds the file of
+ * the DMABUF and leaves the count of VMAs before it lets go of the file. The
+ * count reaches zero under list->lock and takes the buffer off list->bars there,
+ * so a buffer found under that lock has a file that may be taken.
  */
 #include <linux/dma-buf.h>
+#include <uapi/linux/dma-buf.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -16,6 +17,7 @@
 #include "../vfio_pci_priv.h"
 #include "access.h"
 #include "buf.h"
+#include "trace.h"
 
 /*
  * The mapped buffer of @bar and @dev_file, one VMA more counted and its file
@@ -30,7 +32,7 @@ static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
 
 	list_for_each_entry(buf, &list->bars, bar_node) {
 		if (buf->dev_file == dev_file && buf->bar == bar) {
-			buf->nr_vmas++;
+			vfio_pci_buf_count_vma(buf);
 			get_file(buf->dmabuf->file);
 			return buf;
 		}
@@ -55,6 +57,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	};
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 	struct vfio_pci_buf *buf, *other;
+	char name[DMA_BUF_NAME_LEN];
 	int ret;
 
 	buf = vfio_pci_buf_alloc(list);
@@ -62,9 +65,11 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 		return ERR_PTR(-ENOMEM);
 
 	buf->bar = bar;
+	snprintf(name, sizeof(name), "%s/bar%u", list->device, bar);
 	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
 	if (!ret)
-		ret = vfio_pci_buf_publish(buf, &vfio_pci_bar_dma_ops, O_RDWR);
+		ret = vfio_pci_buf_publish(buf, &vfio_pci_bar_dma_ops, O_RDWR,
+					   name);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ERR_PTR(ret);
@@ -74,7 +79,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	other = vfio_pci_bar_find(list, dev_file, bar);
 	if (!other) {
 		buf->dev_file = get_file(dev_file);
-		buf->nr_vmas = 1;
+		vfio_pci_buf_count_vma(buf);
 		list_add(&buf->bar_node, &list->bars);
 	}
 	spin_unlock(&list->lock);
@@ -118,7 +123,8 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 
 	vma->vm_pgoff = pgoff;
 	vma_set_file(vma, buf->dmabuf->file);
-	vfio_pci_buf_init_vma(buf, vma, &vfio_pci_bar_vm_ops);
+	vfio_pci_buf_init_vma(buf, vma);
+	trace_mmap(buf, vma);
 	/* The VMA holds it now. */
 	dma_buf_put(buf->dmabuf);
 
@@ -126,32 +132,22 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 }
 
 /**
- * vfio_pci_bar_vma_open - a VMA was copied or split
- * @buf: its buffer
- */
-void vfio_pci_bar_vma_open(struct vfio_pci_buf *buf)
-{
-	spin_lock(&buf->list->lock);
-	buf->nr_vmas++;
-	spin_unlock(&buf->list->lock);
-}
-
-/**
- * vfio_pci_bar_vma_close - a VMA goes; with the last one, the device file
+ * vfio_pci_buf_uncount_vma - a VMA goes; with the last of a BAR, the device file
  * @buf: its buffer
  *
  * The file is let go of here and not with the buffer: whatever else keeps the
  * DMABUF (O_PATH on /proc/PID/map_files) must not keep the device open.
  */
-void vfio_pci_bar_vma_close(struct vfio_pci_buf *buf)
+void vfio_pci_buf_uncount_vma(struct vfio_pci_buf *buf)
 {
 	struct file *dev_file = NULL;
 
-	spin_lock(&buf->list->lock);
-	if (!--buf->nr_vmas) {
-		list_del_init(&buf->bar_node);
-		swap(dev_file, buf->dev_file);
-	}
+	if (!atomic_dec_and_lock(&buf->nr_vmas, &buf->list->lock))
+		return;
+
+	/* Of an exported buffer neither is set. */
+	list_del_init(&buf->bar_node);
+	swap(dev_file, buf->dev_file);
 	spin_unlock(&buf->list->lock);
 
 	if (dev_file)

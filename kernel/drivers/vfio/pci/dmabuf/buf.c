@@ -5,11 +5,16 @@
 #include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
 #include "access.h"
 #include "buf.h"
+#include "trace.h"
 
 MODULE_IMPORT_NS("DMA_BUF");
 
@@ -29,6 +34,33 @@ void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list)
 {
 	kref_put(&list->kref, vfio_pci_buf_list_free);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_list_put);
+
+/**
+ * vfio_pci_buf_list_alloc - an empty list
+ * @device: name of its device
+ *
+ * Return: the list, which vfio_pci_buf_list_put() frees, or NULL.
+ */
+struct vfio_pci_buf_list *vfio_pci_buf_list_alloc(const char *device)
+{
+	struct vfio_pci_buf_list *list;
+
+	list = kzalloc_obj(*list, GFP_KERNEL_ACCOUNT);
+	if (!list)
+		return NULL;
+
+	kref_init(&list->kref);
+	spin_lock_init(&list->lock);
+	INIT_LIST_HEAD(&list->bufs);
+	INIT_LIST_HEAD(&list->bars);
+	/* Nothing is mapped; vfio_pci_access_end() derives what is so. */
+	list->state = VFIO_PCI_BUF_SUSPENDED;
+	strscpy(list->device, device);
+
+	return list;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_list_alloc);
 
 /**
  * vfio_pci_buf_list_open - give a device that is being opened its list
@@ -38,22 +70,16 @@ void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list)
  */
 int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev)
 {
-	struct vfio_pci_buf_list *list;
+	struct vfio_pci_buf_list *list =
+		vfio_pci_buf_list_alloc(pci_name(vdev->pdev));
 
-	list = kzalloc_obj(*list, GFP_KERNEL_ACCOUNT);
 	if (!list)
 		return -ENOMEM;
 
-	kref_init(&list->kref);
-	spin_lock_init(&list->lock);
-	INIT_LIST_HEAD(&list->bufs);
-	INIT_LIST_HEAD(&list->bars);
-
 	vfio_pci_access_begin_live(vdev);
-	/* Nothing can be mapped yet; the end derives what is so. */
-	list->state = VFIO_PCI_BUF_SUSPENDED;
 	vdev->buf_list = list;
 	vfio_pci_access_end(vdev);
+	vfio_pci_buf_debugfs_add(vdev);
 
 	return 0;
 }
@@ -92,9 +118,12 @@ struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list)
 	INIT_LIST_HEAD(&buf->bar_node);
 	kref_get(&list->kref);
 	buf->list = list;
+	buf->owner_pid = task_tgid_nr(current);
+	strscpy(buf->owner_comm, current->group_leader->comm);
 
 	return buf;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_alloc);
 
 /**
  * vfio_pci_buf_set_layout - say which memory the buffer is made of
@@ -120,8 +149,8 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 		return 0;
 	}
 
-	copy = kvmalloc_objs(*copy, nr, GFP_KERNEL_ACCOUNT);
-	starts = kvmalloc_objs(*starts, nr, GFP_KERNEL_ACCOUNT);
+	copy = kvmalloc_objs(*copy, nr, VFIO_PCI_GFP_RANGES);
+	starts = kvmalloc_objs(*starts, nr, VFIO_PCI_GFP_RANGES);
 	if (!copy || !starts) {
 		kvfree(copy);
 		kvfree(starts);
@@ -132,26 +161,34 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 	vfio_pci_layout_init(&buf->layout, copy, starts, nr);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
 
 /**
  * vfio_pci_buf_publish - make the DMABUF and enter the device's list
  * @buf: a buffer with a layout
  * @ops: of its kind
  * @open_flags: access mode of the DMABUF's file; other bits do not count
+ * @name: its name, which the user may change; shorter than DMA_BUF_NAME_LEN
  *
  * On success the caller's reference has become the DMABUF's: drop it with
  * dma_buf_put(). The buffer starts in the state that the device is in, also
  * when a transition begins or ends at this moment: both it and the list's
  * membership change under list->lock.
  *
- * Return: 0, or the error of dma_buf_export().
+ * Return: 0, -ENOMEM, or the error of dma_buf_export().
  */
 int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
-			 const struct dma_buf_ops *ops, int open_flags)
+			 const struct dma_buf_ops *ops, int open_flags,
+			 const char *name)
 {
 	struct vfio_pci_buf_list *list = buf->list;
 	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
 	struct dma_buf *dmabuf;
+	char *copy;
+
+	copy = kstrdup(name, GFP_KERNEL_ACCOUNT);
+	if (!copy)
+		return -ENOMEM;
 
 	exp_info.ops = ops;
 	exp_info.size = buf->layout.size;
@@ -160,9 +197,17 @@ int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
 	exp_info.priv = buf;
 
 	dmabuf = dma_buf_export(&exp_info);
-	if (IS_ERR(dmabuf))
+	if (IS_ERR(dmabuf)) {
+		kfree(copy);
 		return PTR_ERR(dmabuf);
+	}
 
+	/* As DMA_BUF_SET_NAME does; dma-buf frees it. */
+	spin_lock(&dmabuf->name_lock);
+	dmabuf->name = copy;
+	spin_unlock(&dmabuf->name_lock);
+
+	buf->exported = ops == &vfio_pci_buf_dma_ops;
 	buf->dmabuf = dmabuf;
 	buf->inode = file_inode(dmabuf->file);
 	ihold(buf->inode);
@@ -171,9 +216,11 @@ int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
 	buf->state = list->state;
 	list_add(&buf->node, &list->bufs);
 	spin_unlock(&list->lock);
+	trace_export(buf);
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_publish);
 
 static void vfio_pci_buf_last_put(struct kref *kref)
 {
@@ -183,8 +230,11 @@ static void vfio_pci_buf_last_put(struct kref *kref)
 	list_del(&buf->node);
 	spin_unlock(&buf->list->lock);
 
-	if (buf->inode)
+	/* One without an inode was never published. */
+	if (buf->inode) {
+		trace_release(buf);
 		iput(buf->inode);
+	}
 	vfio_pci_buf_free(buf);
 }
 
@@ -196,6 +246,7 @@ void vfio_pci_buf_put(struct vfio_pci_buf *buf)
 {
 	kref_put(&buf->kref, vfio_pci_buf_last_put);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_put);
 
 /**
  * vfio_pci_buf_dma_release - the DMABUF goes
@@ -253,3 +304,4 @@ struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
 
 	return next;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_next);

@@ -11,7 +11,7 @@
  *
  * Who does what: layout.c finds the physical address of an offset, buf.c owns
  * lifetime and the device's list, fault.c inserts PTEs, bar.c makes BAR
- * buffers, export.c and import.c speak DMABUF, revoke.c takes access away,
+ * buffers, export.c, memattr.c and import.c speak DMABUF, revoke.c takes access away,
  * access.c does so for the whole device around resets and the like.
  *
  * Lock order, outermost first
@@ -47,14 +47,17 @@
 
 #include <linux/atomic.h>
 #include <linux/dma-resv.h>
+#include <linux/gfp.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "layout.h"
 
+struct dentry;
 struct dma_buf;
 struct dma_buf_attachment;
 struct dma_buf_ops;
@@ -63,10 +66,18 @@ struct inode;
 struct p2pdma_provider;
 struct vfio_pci_core_device;
 struct vm_area_struct;
-struct vm_operations_struct;
 
 /* Most ranges that one export may name; 24 bytes of memory each. */
 #define VFIO_PCI_BUF_MAX_RANGES		262144
+
+/*
+ * For what the user decides the size of: at the limit of its memory cgroup the
+ * caller gets -ENOMEM, and nobody is killed for it.
+ */
+#define VFIO_PCI_GFP_RANGES	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL)
+
+/* Of a PCI function's name, its domain of up to 32 bits included. */
+#define VFIO_PCI_DEVICE_NAME_LEN	20
 
 /**
  * enum vfio_pci_buf_state - what access to a buffer is allowed now
@@ -93,6 +104,8 @@ enum vfio_pci_buf_state {
  * @bars: the BAR buffers that are mapped now
  * @state: what a new buffer starts with. Changes under memory_lock as well,
  *	so whoever holds that may read it.
+ * @debugfs: the device's file, while the device is open
+ * @device: name of the device, for those who outlive it; constant
  *
  * It outlives the device: a buffer that a client holds for ever keeps the list
  * and neither the device nor its driver.
@@ -103,6 +116,8 @@ struct vfio_pci_buf_list {
 	struct list_head bufs;
 	struct list_head bars;
 	enum vfio_pci_buf_state state;
+	struct dentry *debugfs;
+	char device[VFIO_PCI_DEVICE_NAME_LEN];
 };
 
 /**
@@ -130,8 +145,14 @@ struct vfio_pci_buf_list {
  *	exports beyond its BARs is for importers only. Constant.
  * @bar_node: in list->bars while mapped, under list->lock
  * @dev_file: the device file that a mapped BAR buffer holds, under list->lock
- * @nr_vmas: VMAs of a BAR buffer, under list->lock
- * @bar: BAR of a BAR buffer, constant
+ * @nr_vmas: VMAs that map it. Leaves zero under list->lock where that matters,
+ *	and reaches it there: see bar.c
+ * @memattr: of mappings made from now on, VFIO_DEVICE_DMA_BUF_MEMATTR_*. A
+ *	scalar that any thread may write; no lock orders it with an mmap.
+ * @bar: the BAR, constant
+ * @exported: made by VFIO_DEVICE_FEATURE_DMA_BUF, constant
+ * @owner_pid: process that made it, as the initial namespace counts; constant
+ * @owner_comm: its name then
  */
 struct vfio_pci_buf {
 	struct kref kref;
@@ -149,35 +170,55 @@ struct vfio_pci_buf {
 	bool cpu_mappable;
 	struct list_head bar_node;
 	struct file *dev_file;
-	unsigned int nr_vmas;
+	atomic_t nr_vmas;
+	u32 memattr;
 	u8 bar;
+	bool exported;
+	pid_t owner_pid;
+	char owner_comm[TASK_COMM_LEN];
 };
 
 extern const struct dma_buf_ops vfio_pci_buf_dma_ops;
 extern const struct dma_buf_ops vfio_pci_bar_dma_ops;
 
 /* buf.c */
+struct vfio_pci_buf_list *vfio_pci_buf_list_alloc(const char *device);
 struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list);
 int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 			    u32 nr);
 int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
-			 const struct dma_buf_ops *ops, int open_flags);
+			 const struct dma_buf_ops *ops, int open_flags,
+			 const char *name);
 void vfio_pci_buf_put(struct vfio_pci_buf *buf);
 void vfio_pci_buf_dma_release(struct dma_buf *dmabuf);
 struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
 				       struct vfio_pci_buf *prev);
 void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list);
 
+/* export.c */
+struct vfio_pci_buf *vfio_pci_buf_get_fd(struct vfio_pci_core_device *vdev,
+					 int fd);
+
 /* fault.c */
-extern const struct vm_operations_struct vfio_pci_bar_vm_ops;
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
-			   struct vm_area_struct *vma,
-			   const struct vm_operations_struct *vm_ops);
+			   struct vm_area_struct *vma);
 int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma);
 
 /* bar.c */
-void vfio_pci_bar_vma_open(struct vfio_pci_buf *buf);
-void vfio_pci_bar_vma_close(struct vfio_pci_buf *buf);
+void vfio_pci_buf_uncount_vma(struct vfio_pci_buf *buf);
+
+/**
+ * vfio_pci_buf_count_vma - a VMA is made, copied or split off
+ * @buf: its buffer
+ */
+static inline void vfio_pci_buf_count_vma(struct vfio_pci_buf *buf)
+{
+	atomic_inc(&buf->nr_vmas);
+}
+
+/* debugfs.c */
+void vfio_pci_buf_debugfs_add(struct vfio_pci_core_device *vdev);
+void vfio_pci_buf_debugfs_remove(struct vfio_pci_buf_list *list);
 
 /* revoke.c */
 int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,

@@ -3,6 +3,7 @@
  * VFIO_DEVICE_FEATURE_DMA_BUF: a list of BAR ranges becomes a buffer with an fd.
  */
 #include <linux/dma-buf.h>
+#include <uapi/linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/fcntl.h>
 #include <linux/overflow.h>
@@ -84,25 +85,59 @@ int vfio_pci_core_get_dmabuf_phys(struct vfio_pci_core_device *vdev,
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_get_dmabuf_phys);
 
+static void vfio_pci_export_complain(struct vfio_pci_core_device *vdev,
+				     const struct vfio_device_feature_dma_buf *req,
+				     const struct vfio_region_dma_range *ranges,
+				     u32 i, const char *why)
+{
+	dev_dbg_ratelimited(&vdev->pdev->dev,
+			    "DMA_BUF of BAR %u: range %u of %u, offset 0x%llx length 0x%llx, %s\n",
+			    req->region_index, i, req->nr_ranges,
+			    ranges[i].offset, ranges[i].length, why);
+}
+
+/* For the message alone: which range get_dmabuf_phys has refused. */
+static void vfio_pci_complain_outside(struct vfio_pci_core_device *vdev,
+				      const struct vfio_device_feature_dma_buf *req,
+				      const struct vfio_region_dma_range *ranges)
+{
+	u64 len = pci_resource_len(vdev->pdev, req->region_index);
+	u32 i;
+
+	for (i = 0; i < req->nr_ranges; i++) {
+		if (ranges[i].offset > len ||
+		    ranges[i].length > len - ranges[i].offset) {
+			vfio_pci_export_complain(vdev, req, ranges, i,
+						 "ends behind the BAR");
+			return;
+		}
+	}
+}
+
 /* Whole pages, and a sum that a DMABUF and an IOVA allocator can bear. */
-static int vfio_pci_check_ranges(const struct vfio_region_dma_range *ranges,
-				 u32 nr)
+static int vfio_pci_check_ranges(struct vfio_pci_core_device *vdev,
+				 const struct vfio_device_feature_dma_buf *req,
+				 const struct vfio_region_dma_range *ranges)
 {
 	size_t size = 0;
 	u32 i;
 
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < req->nr_ranges; i++) {
 		if (!ranges[i].length || !PAGE_ALIGNED(ranges[i].offset) ||
-		    !PAGE_ALIGNED(ranges[i].length))
+		    !PAGE_ALIGNED(ranges[i].length)) {
+			vfio_pci_export_complain(vdev, req, ranges, i,
+						 "is empty or not whole pages");
 			return -EINVAL;
+		}
 
-		if (check_add_overflow(size, ranges[i].length, &size))
+		/* The top bit is a flag to dma_iova_try_alloc(). */
+		if (check_add_overflow(size, ranges[i].length, &size) ||
+		    (u64)size & DMA_IOVA_USE_SWIOTLB) {
+			vfio_pci_export_complain(vdev, req, ranges, i,
+						 "makes the sum too large");
 			return -EINVAL;
+		}
 	}
-
-	/* The top bit is a flag to dma_iova_try_alloc(), which would warn. */
-	if ((u64)size & DMA_IOVA_USE_SWIOTLB)
-		return -EINVAL;
 
 	return 0;
 }
@@ -126,16 +161,36 @@ static bool vfio_pci_vecs_in_bar(struct pci_dev *pdev, int bar,
 	return true;
 }
 
+/*
+ * As much as fits of device, BAR, and offset and length of the first range in
+ * hexadecimal: the DMABUF shows no name at all if it is too long.
+ */
+static void vfio_pci_export_name(char name[DMA_BUF_NAME_LEN],
+				 const char *device, u32 bar,
+				 const struct vfio_region_dma_range *first)
+{
+	if (snprintf(name, DMA_BUF_NAME_LEN, "%s/bar%u+%llx:%llx", device, bar,
+		     first->offset, first->length) < DMA_BUF_NAME_LEN)
+		return;
+
+	if (snprintf(name, DMA_BUF_NAME_LEN, "%s/bar%u+%llx", device, bar,
+		     first->offset) < DMA_BUF_NAME_LEN)
+		return;
+
+	snprintf(name, DMA_BUF_NAME_LEN, "%s/bar%u", device, bar);
+}
+
 static struct vfio_pci_buf *
 vfio_pci_export(struct vfio_pci_core_device *vdev,
 		const struct vfio_device_feature_dma_buf *req,
 		struct vfio_region_dma_range *ranges)
 {
+	char name[DMA_BUF_NAME_LEN];
 	struct vfio_pci_buf *buf;
 	struct phys_vec *vecs;
 	int ret;
 
-	vecs = kvmalloc_objs(*vecs, req->nr_ranges, GFP_KERNEL_ACCOUNT);
+	vecs = kvmalloc_objs(*vecs, req->nr_ranges, VFIO_PCI_GFP_RANGES);
 	if (!vecs)
 		return ERR_PTR(-ENOMEM);
 
@@ -145,6 +200,7 @@ vfio_pci_export(struct vfio_pci_core_device *vdev,
 		return ERR_PTR(-ENOMEM);
 	}
 
+	buf->bar = req->region_index;
 	ret = vdev->pci_ops->get_dmabuf_phys(vdev, &buf->provider,
 					     req->region_index, vecs, ranges,
 					     req->nr_ranges);
@@ -153,17 +209,52 @@ vfio_pci_export(struct vfio_pci_core_device *vdev,
 							 req->region_index,
 							 vecs, req->nr_ranges);
 		ret = vfio_pci_buf_set_layout(buf, vecs, req->nr_ranges);
+	} else {
+		vfio_pci_complain_outside(vdev, req, ranges);
 	}
 	kvfree(vecs);
-	if (!ret)
+	if (!ret) {
+		vfio_pci_export_name(name, buf->list->device, req->region_index,
+				     ranges);
 		ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops,
-					   req->open_flags);
+					   req->open_flags, name);
+	}
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ERR_PTR(ret);
 	}
 
 	return buf;
+}
+
+/**
+ * vfio_pci_buf_get_fd - the buffer behind a descriptor
+ * @vdev: the device, open
+ * @fd: any descriptor of the buffer
+ *
+ * Return: the buffer with its DMABUF's file held, to be dropped by
+ * dma_buf_put(buf->dmabuf); -EBADF when @fd is no descriptor, -EINVAL when it is
+ * no DMABUF, -ENODEV when that is not an exported buffer of this opening of this
+ * device.
+ */
+struct vfio_pci_buf *vfio_pci_buf_get_fd(struct vfio_pci_core_device *vdev,
+					 int fd)
+{
+	struct dma_buf *dmabuf = dma_buf_get(fd);
+	struct vfio_pci_buf *buf;
+
+	if (IS_ERR(dmabuf))
+		return ERR_CAST(dmabuf);
+
+	if (dmabuf->ops == &vfio_pci_buf_dma_ops) {
+		buf = dmabuf->priv;
+		/* A list is of one opening of one device. */
+		if (buf->list == vdev->buf_list)
+			return buf;
+	}
+
+	dma_buf_put(dmabuf);
+	return ERR_PTR(-ENODEV);
 }
 
 /**
@@ -211,7 +302,7 @@ int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
 
-	ret = vfio_pci_check_ranges(ranges, req.nr_ranges);
+	ret = vfio_pci_check_ranges(vdev, &req, ranges);
 	buf = ret ? ERR_PTR(ret) : vfio_pci_export(vdev, &req, ranges);
 	kvfree(ranges);
 	if (IS_ERR(buf))

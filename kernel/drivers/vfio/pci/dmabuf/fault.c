@@ -8,17 +8,17 @@
 #include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/vfio.h>
 #include <linux/wait_bit.h>
 
 #include "../vfio_pci_priv.h"
 #include "buf.h"
+#include "trace.h"
 
-static vm_fault_t vfio_pci_buf_insert(struct vm_fault *vmf, unsigned long addr,
-				      unsigned long pfn, unsigned int order)
+static vm_fault_t vfio_pci_buf_insert_leaf(struct vm_fault *vmf,
+					   unsigned long pfn,
+					   unsigned int order)
 {
-	if (!order)
-		return vmf_insert_pfn(vmf->vma, addr, pfn);
-
 	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) && order == PMD_ORDER)
 		return vmf_insert_pfn_pmd(vmf, pfn, false);
 
@@ -26,6 +26,105 @@ static vm_fault_t vfio_pci_buf_insert(struct vm_fault *vmf, unsigned long addr,
 		return vmf_insert_pfn_pud(vmf, pfn, false);
 
 	return VM_FAULT_FALLBACK;
+}
+
+/*
+ * Does a leaf of this size fit around the page at @addr, and where would it
+ * begin? The answer is the same for every fault there as long as the VMA's lock
+ * is held.
+ */
+static bool vfio_pci_buf_fits_leaf(struct vfio_pci_buf *buf,
+				   struct vm_area_struct *vma,
+				   unsigned long addr, u64 offset,
+				   unsigned long leaf, phys_addr_t *start)
+{
+	struct vfio_pci_extent ext;
+
+	if (!vfio_pci_vma_holds_leaf(addr, vma->vm_start, vma->vm_end, leaf) ||
+	    !vfio_pci_layout_find(&buf->layout, offset, &ext) ||
+	    !vfio_pci_extent_holds_leaf(&ext, addr, leaf))
+		return false;
+
+	*start = ALIGN_DOWN(ext.paddr, leaf);
+	return true;
+}
+
+struct vfio_pci_fill {
+	struct mm_struct *mm;
+	pgprot_t prot;
+	struct vfio_pci_cursor cursor;
+};
+
+static int vfio_pci_buf_fill_pte(pte_t *pte, unsigned long addr, void *data)
+{
+	struct vfio_pci_fill *fill = data;
+	phys_addr_t paddr = vfio_pci_cursor_next(&fill->cursor, PAGE_SIZE);
+
+	/* Another thread may have filled some of it. */
+	if (pte_none(ptep_get(pte)))
+		set_pte_at(fill->mm, addr, pte,
+			   pte_mkspecial(pfn_pte(PHYS_PFN(paddr), fill->prot)));
+
+	return 0;
+}
+
+/*
+ * Map what one page table, the VMA and the buffer have in common around the
+ * fault: a BAR that is used at all is used from end to end, and the next PTE
+ * costs a hundredth of the next fault.
+ *
+ * The PTEs get the attribute of the VMA. vmf_insert_pfn() would ask the x86 PAT
+ * code, for each page, what it is tracked as; vfio-pci's own ioremap() has
+ * reserved the BAR as uncached as long as the device is open, so the answer is
+ * what an uncached VMA says, and would undo write-combining.
+ */
+static vm_fault_t vfio_pci_buf_fill(struct vm_fault *vmf,
+				    struct vfio_pci_buf *buf, u64 offset)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long addr = vmf->address & PAGE_MASK;
+	struct vfio_pci_window window =
+		vfio_pci_layout_window(&buf->layout, offset, addr,
+				       vma->vm_start, vma->vm_end, PMD_SIZE);
+	struct vfio_pci_fill fill = {
+		.mm = vma->vm_mm,
+		.prot = vma->vm_page_prot,
+	};
+
+	vfio_pci_layout_seek(&buf->layout, offset - window.before,
+			     &fill.cursor);
+	if (apply_to_page_range(vma->vm_mm, addr - window.before,
+				window.before + window.after,
+				vfio_pci_buf_fill_pte, &fill))
+		return VM_FAULT_OOM;
+
+	return VM_FAULT_NOPAGE;
+}
+
+static vm_fault_t vfio_pci_buf_insert_pages(struct vm_fault *vmf,
+					    struct vfio_pci_buf *buf,
+					    u64 offset)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long addr = vmf->address & PAGE_MASK;
+	phys_addr_t start;
+
+	/*
+	 * Another thread may put a leaf here at this moment, if huge pages were
+	 * refused to this fault only. apply_to_page_range() does not take that;
+	 * vmf_insert_pfn() does, and leaves a page table, which stays while we
+	 * hold the VMA's lock.
+	 */
+	if (vma->vm_ops->huge_fault &&
+	    vfio_pci_buf_fits_leaf(buf, vma, addr, offset, PMD_SIZE, &start)) {
+		vm_fault_t ret = vmf_insert_pfn(vma, addr, PHYS_PFN(start) +
+						((addr & ~PMD_MASK) >> PAGE_SHIFT));
+
+		if (ret != VM_FAULT_NOPAGE)
+			return ret;
+	}
+
+	return vfio_pci_buf_fill(vmf, buf, offset);
 }
 
 /*
@@ -62,24 +161,28 @@ static vm_fault_t vfio_pci_buf_huge_fault(struct vm_fault *vmf,
 	struct vm_area_struct *vma = vmf->vma;
 	struct vfio_pci_buf *buf = vma->vm_private_data;
 	unsigned long addr = vmf->address & PAGE_MASK;
-	unsigned long leaf = PAGE_SIZE << order;
 	u64 offset = (u64)linear_page_index(vma, addr) << PAGE_SHIFT;
-	struct vfio_pci_extent ext;
+	enum vfio_pci_buf_state state;
+	phys_addr_t start = 0;
 	vm_fault_t ret;
 
-	if (!vfio_pci_layout_find(&buf->layout, offset, &ext))
+	if (order) {
+		if (!vfio_pci_buf_fits_leaf(buf, vma, addr, offset,
+					    PAGE_SIZE << order, &start))
+			return VM_FAULT_FALLBACK;
+	} else if (offset >= buf->layout.size) {
 		return VM_FAULT_SIGBUS;
-
-	if (order && !vfio_pci_extent_holds_leaf(&ext, addr, vma->vm_start,
-						 vma->vm_end, leaf))
-		return VM_FAULT_FALLBACK;
+	}
 
 	down_read(&buf->fault_lock);
-	switch (buf->state) {
+	state = buf->state;
+	switch (state) {
 	case VFIO_PCI_BUF_LIVE:
-		ret = vfio_pci_buf_insert(vmf, addr,
-					  PHYS_PFN(ALIGN_DOWN(ext.paddr, leaf)),
-					  order);
+		if (order)
+			ret = vfio_pci_buf_insert_leaf(vmf, PHYS_PFN(start),
+						       order);
+		else
+			ret = vfio_pci_buf_insert_pages(vmf, buf, offset);
 		break;
 	case VFIO_PCI_BUF_QUIESCING:
 		ret = VM_FAULT_RETRY;
@@ -89,6 +192,7 @@ static vm_fault_t vfio_pci_buf_huge_fault(struct vm_fault *vmf,
 		break;
 	}
 	up_read(&buf->fault_lock);
+	trace_fault(buf, vmf->address, offset, order, state, ret);
 
 	if (ret == VM_FAULT_RETRY)
 		return vfio_pci_buf_fault_wait(vmf, buf);
@@ -103,23 +207,15 @@ static vm_fault_t vfio_pci_buf_fault(struct vm_fault *vmf)
 
 static void vfio_pci_buf_vma_open(struct vm_area_struct *vma)
 {
-	vfio_pci_bar_vma_open(vma->vm_private_data);
+	vfio_pci_buf_count_vma(vma->vm_private_data);
 }
 
 static void vfio_pci_buf_vma_close(struct vm_area_struct *vma)
 {
-	vfio_pci_bar_vma_close(vma->vm_private_data);
+	vfio_pci_buf_uncount_vma(vma->vm_private_data);
 }
 
 static const struct vm_operations_struct vfio_pci_buf_vm_ops = {
-	.fault = vfio_pci_buf_fault,
-#ifdef CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP
-	.huge_fault = vfio_pci_buf_huge_fault,
-#endif
-};
-
-/* The same, and the buffer counts its VMAs to know when to let go. */
-const struct vm_operations_struct vfio_pci_bar_vm_ops = {
 	.open = vfio_pci_buf_vma_open,
 	.close = vfio_pci_buf_vma_close,
 	.fault = vfio_pci_buf_fault,
@@ -128,26 +224,44 @@ const struct vm_operations_struct vfio_pci_bar_vm_ops = {
 #endif
 };
 
+/*
+ * The core inserts huge leaves with the attribute that the x86 PAT code tracks,
+ * which is uncached; see vfio_pci_buf_fill().
+ */
+static const struct vm_operations_struct vfio_pci_buf_wc_vm_ops = {
+	.open = vfio_pci_buf_vma_open,
+	.close = vfio_pci_buf_vma_close,
+	.fault = vfio_pci_buf_fault,
+};
+
 /**
  * vfio_pci_buf_init_vma - set up a VMA that maps a buffer
  * @buf: the buffer; the VMA's file is its DMABUF, which keeps it
- * @vma: the VMA, vm_pgoff counted from the start of the buffer
- * @vm_ops: of the buffer's kind
+ * @vma: the VMA, vm_pgoff counted from the start of the buffer; the caller has
+ *	counted it
  *
  * All flags are set here, none in a fault: they are those of a BAR mapping of
- * the device fd in stock Linux. VM_ALLOW_ANY_UNCACHED lets KVM on arm64 give
+ * the device fd in stock Linux. The buffer's memory attribute is looked at here
+ * and is the VMA's from now on, in every copy of it. VM_ALLOW_ANY_UNCACHED lets KVM on arm64 give
  * a guest write-combining; vfio-pci has always stated that a PCI BAR bears it.
  */
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
-			   struct vm_area_struct *vma,
-			   const struct vm_operations_struct *vm_ops)
+			   struct vm_area_struct *vma)
 {
+	pgprot_t prot = vma->vm_page_prot;
+
+	if (READ_ONCE(buf->memattr) == VFIO_DEVICE_DMA_BUF_MEMATTR_WC) {
+		prot = pgprot_writecombine(prot);
+		vma->vm_ops = &vfio_pci_buf_wc_vm_ops;
+	} else {
+		prot = pgprot_noncached(prot);
+		vma->vm_ops = &vfio_pci_buf_vm_ops;
+	}
+
+	vma->vm_page_prot = pgprot_decrypted(prot);
 	vma->vm_private_data = buf;
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	vma->vm_page_prot = pgprot_decrypted(vma->vm_page_prot);
 	vm_flags_set(vma, VM_ALLOW_ANY_UNCACHED | VM_IO | VM_PFNMAP |
 			  VM_DONTEXPAND | VM_DONTDUMP);
-	vma->vm_ops = vm_ops;
 }
 
 /**
@@ -171,6 +285,8 @@ int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	if (READ_ONCE(buf->state) == VFIO_PCI_BUF_REVOKED)
 		return -ENODEV;
 
-	vfio_pci_buf_init_vma(buf, vma, &vfio_pci_buf_vm_ops);
+	vfio_pci_buf_count_vma(buf);
+	vfio_pci_buf_init_vma(buf, vma);
+	trace_mmap(buf, vma);
 	return 0;
 }

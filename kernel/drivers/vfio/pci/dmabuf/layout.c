@@ -3,6 +3,7 @@
  * Which physical address is at offset X of a buffer.
  */
 #include <linux/export.h>
+#include <linux/minmax.h>
 #include <linux/types.h>
 #include <kunit/visibility.h>
 
@@ -114,22 +115,64 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_find);
  * vfio_pci_extent_holds_leaf - may one page-table leaf map around an offset
  * @ext: the extent at the page of @addr
  * @addr: user address of that page
- * @vma_start: first address of the VMA
- * @vma_end: first address behind the VMA
  * @leaf: bytes the leaf maps, a power of two of at least a page
  *
- * Return: true when the whole leaf lies inside the VMA and inside memory that
- * is contiguous in the buffer, and when user and physical address agree modulo
- * @leaf.
+ * Return: true when the whole leaf lies inside memory that is contiguous in the
+ * buffer, and when user and physical address agree modulo @leaf.
  */
 bool vfio_pci_extent_holds_leaf(const struct vfio_pci_extent *ext, u64 addr,
-				u64 vma_start, u64 vma_end, u64 leaf)
+				u64 leaf)
 {
 	u64 head = addr & (leaf - 1);
-	u64 tail = leaf - head;
 
-	return (ext->paddr & (leaf - 1)) == head &&
-	       head <= ext->before && head <= addr - vma_start &&
-	       tail <= ext->after && tail <= vma_end - addr;
+	return (ext->paddr & (leaf - 1)) == head && head <= ext->before &&
+	       leaf - head <= ext->after;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_extent_holds_leaf);
+
+/**
+ * vfio_pci_layout_seek - put a cursor at an offset
+ * @layout: from vfio_pci_layout_init()
+ * @offset: offset inside the buffer
+ * @cur: filled in
+ */
+void vfio_pci_layout_seek(const struct vfio_pci_layout *layout, u64 offset,
+			  struct vfio_pci_cursor *cur)
+{
+	cur->vec = layout->vecs;
+	if (layout->nr > 1) {
+		u32 i = vfio_pci_layout_search(layout, offset);
+
+		cur->vec += i;
+		offset -= layout->starts[i];
+	}
+
+	cur->paddr = cur->vec->paddr + offset;
+	cur->end = cur->vec->paddr + cur->vec->len;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_seek);
+
+/**
+ * vfio_pci_layout_window - how far a mapping may reach around an address
+ * @layout: from vfio_pci_layout_init()
+ * @offset: offset inside the buffer
+ * @addr: user address that maps @offset
+ * @vma_start: first address of the VMA
+ * @vma_end: first address behind the VMA
+ * @span: what one page table maps, a power of two
+ *
+ * Return: what the page table, the VMA and the buffer have in common.
+ */
+struct vfio_pci_window
+vfio_pci_layout_window(const struct vfio_pci_layout *layout, u64 offset,
+		       u64 addr, u64 vma_start, u64 vma_end, u64 span)
+{
+	u64 head = addr & (span - 1);
+
+	return (struct vfio_pci_window) {
+		.before = min3(head, addr - vma_start, offset),
+		.after = min3(span - head, vma_end - addr,
+			      layout->size - offset),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_window);

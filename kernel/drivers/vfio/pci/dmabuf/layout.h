@@ -40,12 +40,80 @@ struct vfio_pci_extent {
 	u64 after;
 };
 
+/**
+ * struct vfio_pci_cursor - a place in a layout, to go on from page by page
+ * @vec: the range it is in
+ * @paddr: physical address of the next step
+ * @end: physical address behind @vec
+ */
+struct vfio_pci_cursor {
+	const struct phys_vec *vec;
+	phys_addr_t paddr;
+	phys_addr_t end;
+};
+
+/**
+ * struct vfio_pci_window - what may be mapped around one address
+ * @before: bytes before it
+ * @after: bytes from it on, its own page included
+ */
+struct vfio_pci_window {
+	u64 before;
+	u64 after;
+};
+
 u32 vfio_pci_layout_merge(struct phys_vec *vecs, u32 nr);
 void vfio_pci_layout_init(struct vfio_pci_layout *layout,
 			  struct phys_vec *vecs, u64 *starts, u32 nr);
 bool vfio_pci_layout_find(const struct vfio_pci_layout *layout, u64 offset,
 			  struct vfio_pci_extent *ext);
 bool vfio_pci_extent_holds_leaf(const struct vfio_pci_extent *ext, u64 addr,
-				u64 vma_start, u64 vma_end, u64 leaf);
+				u64 leaf);
+void vfio_pci_layout_seek(const struct vfio_pci_layout *layout, u64 offset,
+			  struct vfio_pci_cursor *cur);
+struct vfio_pci_window
+vfio_pci_layout_window(const struct vfio_pci_layout *layout, u64 offset,
+		       u64 addr, u64 vma_start, u64 vma_end, u64 span);
+
+/**
+ * vfio_pci_vma_holds_leaf - does the leaf around an address lie in the VMA
+ * @addr: address inside the VMA
+ * @vma_start: first address of the VMA
+ * @vma_end: first address behind the VMA
+ * @leaf: bytes the leaf maps, a power of two
+ *
+ * Return: true when it does.
+ */
+static inline bool vfio_pci_vma_holds_leaf(u64 addr, u64 vma_start, u64 vma_end,
+					   u64 leaf)
+{
+	u64 head = addr & (leaf - 1);
+
+	return head <= addr - vma_start && leaf - head <= vma_end - addr;
+}
+
+/**
+ * vfio_pci_cursor_next - the address at the cursor, and a step on
+ * @cur: from vfio_pci_layout_seek(); the whole step is inside the layout
+ * @step: bytes to go on by, a divisor of the length of every range
+ *
+ * Return: the physical address where the cursor was.
+ */
+static inline phys_addr_t vfio_pci_cursor_next(struct vfio_pci_cursor *cur,
+					       u64 step)
+{
+	phys_addr_t paddr;
+
+	/* Late, so that nothing is read behind the last range. */
+	if (cur->paddr == cur->end) {
+		cur->vec++;
+		cur->paddr = cur->vec->paddr;
+		cur->end = cur->paddr + cur->vec->len;
+	}
+
+	paddr = cur->paddr;
+	cur->paddr += step;
+	return paddr;
+}
 
 #endif /* VFIO_PCI_DMABUF_LAYOUT_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KUnit tests of the layout: every offset of small layouts against a walk of
- * the unmerged list, and the edges of huge leaves.
+ * the unmerged list, and the edges of huge leaves and of what is mapped around
+ * a fault.
  */
 #include <kunit/test.h>
 #include <linux/module.h>
@@ -80,6 +81,19 @@ static void check_layout(struct kunit *test, const struct phys_vec *given,
 		KUNIT_EXPECT_EQ(test, paddr, ext.paddr + ext.after - PG);
 		if (naive_find(given, nr, offset + ext.after, &paddr))
 			KUNIT_EXPECT_NE(test, paddr, ext.paddr + ext.after);
+	}
+
+	/* A cursor from any page goes on as a look-up of each would. */
+	for (offset = 0; offset < size; offset += 3 * PG) {
+		struct vfio_pci_cursor cur;
+		u64 at;
+
+		vfio_pci_layout_seek(&layout, offset, &cur);
+		for (at = offset; at < size; at += PG) {
+			naive_find(given, nr, at, &paddr);
+			KUNIT_ASSERT_EQ(test, vfio_pci_cursor_next(&cur, PG),
+					paddr);
+		}
 	}
 
 	KUNIT_EXPECT_FALSE(test, vfio_pci_layout_find(&layout, size, &ext));
@@ -177,40 +191,74 @@ static void layout_random(struct kunit *test)
 	}
 }
 
-static void leaf_edges(struct kunit *test)
+static void leaf_in_vma(struct kunit *test)
 {
 	const u64 va = 0x7f0000200000ULL;
+	u64 addr = va + 3 * PG;
+
+	KUNIT_EXPECT_TRUE(test, vfio_pci_vma_holds_leaf(addr, va, va + SZ_2M,
+							SZ_2M));
+	/* One page short on each side. */
+	KUNIT_EXPECT_FALSE(test, vfio_pci_vma_holds_leaf(addr, va + PG,
+							 va + SZ_2M, SZ_2M));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_vma_holds_leaf(addr, va,
+							 va + SZ_2M - PG,
+							 SZ_2M));
+	KUNIT_EXPECT_TRUE(test, vfio_pci_vma_holds_leaf(addr, addr, addr + PG,
+							PG));
+}
+
+static void leaf_in_extent(struct kunit *test)
+{
+	const u64 addr = 0x7f0000200000ULL + 3 * PG;
 	struct vfio_pci_extent ext = {
 		.paddr = SZ_4G + 3 * PG, .before = 3 * PG,
 		.after = SZ_2M - 3 * PG,
 	};
-	u64 addr = va + 3 * PG;
 
-	KUNIT_EXPECT_TRUE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
-							   va + SZ_2M, SZ_2M));
-	/* One page short on each of the four sides. */
-	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va + PG,
-							    va + SZ_2M, SZ_2M));
-	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
-							    va + SZ_2M - PG,
-							    SZ_2M));
+	KUNIT_EXPECT_TRUE(test, vfio_pci_extent_holds_leaf(&ext, addr, SZ_2M));
 	ext.before -= PG;
-	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
-							    va + SZ_2M, SZ_2M));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, SZ_2M));
 	ext.before += PG;
 	ext.after -= PG;
-	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, va,
-							    va + SZ_2M, SZ_2M));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, SZ_2M));
 	ext.after += PG;
 	/* Not congruent: any amount of room does not help. */
 	ext.paddr += PG;
 	ext.before = SZ_1G;
 	ext.after = SZ_1G;
-	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, 0,
-							    U64_MAX, SZ_2M));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_extent_holds_leaf(&ext, addr, SZ_2M));
 	/* A page always fits. */
-	KUNIT_EXPECT_TRUE(test, vfio_pci_extent_holds_leaf(&ext, addr, addr,
-							   addr + PG, PG));
+	KUNIT_EXPECT_TRUE(test, vfio_pci_extent_holds_leaf(&ext, addr, PG));
+}
+
+/* Each of the three bounds on each side, when it is the nearest. */
+static void window_bounds(struct kunit *test)
+{
+	const u64 table = 0x7f0000200000ULL, addr = table + 100 * PG;
+	struct phys_vec vec = { SZ_4G, SZ_1G };
+	struct vfio_pci_layout layout;
+	struct vfio_pci_window w;
+
+	vfio_pci_layout_init(&layout, &vec, NULL, 1);
+
+	w = vfio_pci_layout_window(&layout, SZ_2M, addr, table - SZ_2M,
+				   table + SZ_4M, SZ_2M);
+	KUNIT_EXPECT_EQ(test, w.before, 100 * PG);
+	KUNIT_EXPECT_EQ(test, w.after, SZ_2M - 100 * PG);
+
+	w = vfio_pci_layout_window(&layout, SZ_2M, addr, addr - 3 * PG,
+				   addr + 2 * PG, SZ_2M);
+	KUNIT_EXPECT_EQ(test, w.before, 3 * PG);
+	KUNIT_EXPECT_EQ(test, w.after, 2 * PG);
+
+	w = vfio_pci_layout_window(&layout, 5 * PG, addr, table, table + SZ_2M,
+				   SZ_2M);
+	KUNIT_EXPECT_EQ(test, w.before, 5 * PG);
+
+	w = vfio_pci_layout_window(&layout, SZ_1G - PG, addr, table,
+				   table + SZ_2M, SZ_2M);
+	KUNIT_EXPECT_EQ(test, w.after, PG);
 }
 
 static struct kunit_case layout_cases[] = {
@@ -220,7 +268,9 @@ static struct kunit_case layout_cases[] = {
 	KUNIT_CASE(layout_aliases),
 	KUNIT_CASE(layout_beyond_1t),
 	KUNIT_CASE(layout_random),
-	KUNIT_CASE(leaf_edges),
+	KUNIT_CASE(leaf_in_vma),
+	KUNIT_CASE(leaf_in_extent),
+	KUNIT_CASE(window_bounds),
 	{}
 };
 

@@ -7,10 +7,12 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/wait_bit.h>
+#include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
 #include "access.h"
 #include "buf.h"
+#include "trace.h"
 
 /**
  * vfio_pci_buf_set_state - flip the state, and nothing else
@@ -32,6 +34,9 @@ int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,
 		WRITE_ONCE(buf->state, state);
 	up_write(&buf->fault_lock);
 
+	if (old != state && old != VFIO_PCI_BUF_REVOKED)
+		trace_state(buf, old, state);
+
 	if (old == VFIO_PCI_BUF_QUIESCING) {
 		/* Orders the state before the look for a waiter. */
 		smp_mb();
@@ -40,6 +45,7 @@ int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,
 
 	return old == VFIO_PCI_BUF_REVOKED ? -EBADFD : 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_state);
 
 /**
  * vfio_pci_buf_sweep - unmap the buffer from every process
@@ -113,7 +119,6 @@ int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
 {
 	struct vfio_device_feature_dma_buf_revoke revoke;
 	struct vfio_pci_buf *buf;
-	struct dma_buf *dmabuf;
 	int ret;
 
 	if (!vdev->pci_ops || !vdev->pci_ops->get_dmabuf_phys)
@@ -127,19 +132,13 @@ int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
 	if (copy_from_user(&revoke, arg, sizeof(revoke)))
 		return -EFAULT;
 
-	dmabuf = dma_buf_get(revoke.dmabuf_fd);
-	if (IS_ERR(dmabuf))
-		return PTR_ERR(dmabuf);
+	buf = vfio_pci_buf_get_fd(vdev, revoke.dmabuf_fd);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
 
-	ret = -ENODEV;
-	if (dmabuf->ops == &vfio_pci_buf_dma_ops) {
-		buf = dmabuf->priv;
-		/* A list is of one opening of one device. */
-		if (buf->list == vdev->buf_list)
-			ret = vfio_pci_buf_revoke(buf);
-	}
-
-	dma_buf_put(dmabuf);
+	ret = vfio_pci_buf_revoke(buf);
+	trace_revoke(buf, ret);
+	dma_buf_put(buf->dmabuf);
 	return ret;
 }
 #endif /* CONFIG_VFIO_PCI_DMABUF */
