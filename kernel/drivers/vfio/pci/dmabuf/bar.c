@@ -20,8 +20,8 @@
 #include "trace.h"
 
 /*
- * The mapped buffer of @bar and @dev_file, one VMA more counted and its file
- * taken, or NULL.
+ * The mapped buffer of @bar and @dev_file, its file taken and one VMA more
+ * counted, or NULL.
  */
 static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
 					      struct file *dev_file, u8 bar)
@@ -32,13 +32,30 @@ static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
 
 	list_for_each_entry(buf, &list->bars, bar_node) {
 		if (buf->dev_file == dev_file && buf->bar == bar) {
-			vfio_pci_buf_count_vma(buf);
+			/*
+			 * In this order: until we are counted the last VMA
+			 * waits for our lock, and then lets go of the file.
+			 */
 			get_file(buf->dmabuf->file);
+			vfio_pci_buf_count_vma(buf);
 			return buf;
 		}
 	}
 
 	return NULL;
+}
+
+/* DEVICE/barN; mmap is too short a path for snprintf(). */
+static void vfio_pci_bar_name(char name[DMA_BUF_NAME_LEN], const char *device,
+			      u8 bar)
+{
+	static const char end[] = "/bar0";
+	ssize_t len = strscpy(name, device, VFIO_PCI_DEVICE_NAME_LEN);
+
+	static_assert(VFIO_PCI_DEVICE_NAME_LEN + sizeof(end) <=
+		      DMA_BUF_NAME_LEN);
+	memcpy(name + len, end, sizeof(end));
+	name[len + 4] += bar;
 }
 
 /* As vfio_pci_bar_find(), when that has found none. */
@@ -57,7 +74,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	};
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 	struct vfio_pci_buf *buf, *other;
-	char name[DMA_BUF_NAME_LEN];
+	char name[DMA_BUF_NAME_LEN] = "";
 	int ret;
 
 	buf = vfio_pci_buf_alloc(list);
@@ -65,11 +82,11 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 		return ERR_PTR(-ENOMEM);
 
 	buf->bar = bar;
-	snprintf(name, sizeof(name), "%s/bar%u", list->device, bar);
+	vfio_pci_bar_name(name, list->device, bar);
 	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
 	if (!ret)
-		ret = vfio_pci_buf_publish(buf, &vfio_pci_bar_dma_ops, O_RDWR,
-					   name);
+		ret = vfio_pci_buf_make_dmabuf(buf, &vfio_pci_bar_dma_ops,
+					       O_RDWR, name);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ERR_PTR(ret);
@@ -78,6 +95,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	spin_lock(&list->lock);
 	other = vfio_pci_bar_find(list, dev_file, bar);
 	if (!other) {
+		vfio_pci_buf_enter(buf);
 		buf->dev_file = get_file(dev_file);
 		vfio_pci_buf_count_vma(buf);
 		list_add(&buf->bar_node, &list->bars);
@@ -110,6 +128,7 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 	struct vfio_pci_buf *buf;
+	struct file *dev_file;
 
 	spin_lock(&list->lock);
 	buf = vfio_pci_bar_find(list, vma->vm_file, bar);
@@ -121,12 +140,14 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 			return PTR_ERR(buf);
 	}
 
+	/* Our reference to the DMABUF's file becomes the VMA's. */
+	dev_file = vma->vm_file;
+	vma->vm_file = buf->dmabuf->file;
+	fput(dev_file);
+
 	vma->vm_pgoff = pgoff;
-	vma_set_file(vma, buf->dmabuf->file);
 	vfio_pci_buf_init_vma(buf, vma);
 	trace_mmap(buf, vma);
-	/* The VMA holds it now. */
-	dma_buf_put(buf->dmabuf);
 
 	return 0;
 }

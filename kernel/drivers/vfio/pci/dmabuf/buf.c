@@ -3,7 +3,9 @@
  * Lifetime of buffers, and the device's list of them.
  */
 #include <linux/dma-buf.h>
+#include <uapi/linux/dma-buf.h>
 #include <linux/fs.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/sched.h>
@@ -99,7 +101,7 @@ static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
  * vfio_pci_buf_alloc - a buffer that nobody else can see yet
  * @list: the device's list
  *
- * Until vfio_pci_buf_publish() succeeds, vfio_pci_buf_put() frees it.
+ * Until vfio_pci_buf_make_dmabuf() succeeds, vfio_pci_buf_put() frees it.
  *
  * Return: the buffer, or NULL.
  */
@@ -119,7 +121,7 @@ struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list)
 	kref_get(&list->kref);
 	buf->list = list;
 	buf->owner_pid = task_tgid_nr(current);
-	strscpy(buf->owner_comm, current->group_leader->comm);
+	memcpy(buf->owner_comm, current->group_leader->comm, TASK_COMM_LEN);
 
 	return buf;
 }
@@ -142,7 +144,8 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 	struct phys_vec *copy;
 	u64 *starts;
 
-	nr = vfio_pci_layout_merge(vecs, nr);
+	if (nr > 1)
+		nr = vfio_pci_layout_merge(vecs, nr);
 	if (nr == 1) {
 		buf->single = *vecs;
 		vfio_pci_layout_init(&buf->layout, &buf->single, NULL, 1);
@@ -164,29 +167,26 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
 
 /**
- * vfio_pci_buf_publish - make the DMABUF and enter the device's list
+ * vfio_pci_buf_make_dmabuf - make the DMABUF, which nobody knows of yet
  * @buf: a buffer with a layout
  * @ops: of its kind
  * @open_flags: access mode of the DMABUF's file; other bits do not count
- * @name: its name, which the user may change; shorter than DMA_BUF_NAME_LEN
+ * @name: its name, which the user may change
  *
  * On success the caller's reference has become the DMABUF's: drop it with
- * dma_buf_put(). The buffer starts in the state that the device is in, also
- * when a transition begins or ends at this moment: both it and the list's
- * membership change under list->lock.
+ * dma_buf_put().
  *
  * Return: 0, -ENOMEM, or the error of dma_buf_export().
  */
-int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
-			 const struct dma_buf_ops *ops, int open_flags,
-			 const char *name)
+int vfio_pci_buf_make_dmabuf(struct vfio_pci_buf *buf,
+			     const struct dma_buf_ops *ops, int open_flags,
+			     const char name[DMA_BUF_NAME_LEN])
 {
-	struct vfio_pci_buf_list *list = buf->list;
 	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
 	struct dma_buf *dmabuf;
 	char *copy;
 
-	copy = kstrdup(name, GFP_KERNEL_ACCOUNT);
+	copy = kmemdup(name, DMA_BUF_NAME_LEN, GFP_KERNEL);
 	if (!copy)
 		return -ENOMEM;
 
@@ -202,21 +202,60 @@ int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
 		return PTR_ERR(dmabuf);
 	}
 
-	/* As DMA_BUF_SET_NAME does; dma-buf frees it. */
-	spin_lock(&dmabuf->name_lock);
-	dmabuf->name = copy;
-	spin_unlock(&dmabuf->name_lock);
+	/*
+	 * dma-buf frees it. Without name_lock: until we return only readers
+	 * know of the DMABUF, who find no name or a whole one.
+	 */
+	smp_store_release(&dmabuf->name, copy);
 
 	buf->exported = ops == &vfio_pci_buf_dma_ops;
 	buf->dmabuf = dmabuf;
 	buf->inode = file_inode(dmabuf->file);
 	ihold(buf->inode);
 
-	spin_lock(&list->lock);
+	return 0;
+}
+
+/**
+ * vfio_pci_buf_enter - enter the device's list
+ * @buf: a buffer with a DMABUF; list->lock held
+ *
+ * The buffer starts in the state that the device is in, also when a transition
+ * begins or ends at this moment: both it and the list's membership change under
+ * this lock.
+ */
+void vfio_pci_buf_enter(struct vfio_pci_buf *buf)
+{
+	struct vfio_pci_buf_list *list = buf->list;
+
+	lockdep_assert_held(&list->lock);
+
 	buf->state = list->state;
 	list_add(&buf->node, &list->bufs);
-	spin_unlock(&list->lock);
 	trace_export(buf);
+}
+
+/**
+ * vfio_pci_buf_publish - make the DMABUF and enter the device's list
+ * @buf: as for vfio_pci_buf_make_dmabuf(), and so the others
+ * @ops: of its kind
+ * @open_flags: access mode
+ * @name: its name
+ *
+ * Return: 0 or a negative errno.
+ */
+int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
+			 const struct dma_buf_ops *ops, int open_flags,
+			 const char name[DMA_BUF_NAME_LEN])
+{
+	int ret = vfio_pci_buf_make_dmabuf(buf, ops, open_flags, name);
+
+	if (ret)
+		return ret;
+
+	spin_lock(&buf->list->lock);
+	vfio_pci_buf_enter(buf);
+	spin_unlock(&buf->list->lock);
 
 	return 0;
 }
@@ -226,15 +265,16 @@ static void vfio_pci_buf_last_put(struct kref *kref)
 {
 	struct vfio_pci_buf *buf = container_of(kref, struct vfio_pci_buf, kref);
 
-	spin_lock(&buf->list->lock);
-	list_del(&buf->node);
-	spin_unlock(&buf->list->lock);
-
-	/* One without an inode was never published. */
-	if (buf->inode) {
+	/* One that was never in the list was never announced. */
+	if (!list_empty(&buf->node)) {
 		trace_release(buf);
-		iput(buf->inode);
+		spin_lock(&buf->list->lock);
+		list_del(&buf->node);
+		spin_unlock(&buf->list->lock);
 	}
+
+	if (buf->inode)
+		iput(buf->inode);
 	vfio_pci_buf_free(buf);
 }
 
@@ -252,16 +292,19 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_put);
  * vfio_pci_buf_dma_release - the DMABUF goes
  * @dmabuf: the DMABUF; no VMA and no attachment is left
  *
- * A walk may hold the buffer a little longer: it finds no DMABUF under resv.
+ * A walk may hold the buffer a little longer: it finds no DMABUF under resv, or
+ * does not look for one where there can be no importers.
  * No importer can be what delays us here, as none is attached any more.
  */
 void vfio_pci_buf_dma_release(struct dma_buf *dmabuf)
 {
 	struct vfio_pci_buf *buf = dmabuf->priv;
 
-	dma_resv_lock(&buf->resv, NULL);
-	buf->dmabuf = NULL;
-	dma_resv_unlock(&buf->resv);
+	if (buf->provider) {
+		dma_resv_lock(&buf->resv, NULL);
+		buf->dmabuf = NULL;
+		dma_resv_unlock(&buf->resv);
+	}
 
 	vfio_pci_buf_put(buf);
 }

@@ -137,8 +137,8 @@ struct vfio_pci_buf_list {
  * @node: in list->bufs, under list->lock. Taken out only when the last
  *	reference goes, so whoever holds one may go on from here.
  * @resv: the DMABUF's, kept here so that it lives as long as this struct
- * @dmabuf: under @resv, or by one who holds the DMABUF's file; NULL once the
- *	DMABUF is released
+ * @dmabuf: by one who holds the DMABUF's file, or under @resv where there is a
+ *	@provider; NULL then once the DMABUF is released
  * @provider: for importers; NULL where there can be none
  * @nr_dma_maps: mappings that importers hold; grows only under @resv and LIVE
  * @cpu_mappable: all of it is BAR, which may be mapped uncached. What a driver
@@ -186,6 +186,10 @@ struct vfio_pci_buf_list *vfio_pci_buf_list_alloc(const char *device);
 struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list);
 int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 			    u32 nr);
+int vfio_pci_buf_make_dmabuf(struct vfio_pci_buf *buf,
+			     const struct dma_buf_ops *ops, int open_flags,
+			     const char *name);
+void vfio_pci_buf_enter(struct vfio_pci_buf *buf);
 int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
 			 const struct dma_buf_ops *ops, int open_flags,
 			 const char *name);

@@ -39,6 +39,9 @@ static size_t vfio_pci_buf_nr_attached(struct vfio_pci_buf *buf)
 {
 	size_t n = 0;
 
+	if (!buf->provider)
+		return 0;
+
 	dma_resv_lock(&buf->resv, NULL);
 	if (buf->dmabuf)
 		n = list_count_nodes(&buf->dmabuf->attachments);

@@ -185,7 +185,7 @@ vfio_pci_export(struct vfio_pci_core_device *vdev,
 		const struct vfio_device_feature_dma_buf *req,
 		struct vfio_region_dma_range *ranges)
 {
-	char name[DMA_BUF_NAME_LEN];
+	char name[DMA_BUF_NAME_LEN] = "";
 	struct vfio_pci_buf *buf;
 	struct phys_vec *vecs;
 	int ret;
