@@ -74,7 +74,8 @@ struct vm_area_struct;
  * For what the user decides the size of: at the limit of its memory cgroup the
  * caller gets -ENOMEM, and nobody is killed for it.
  */
-#define VFIO_PCI_GFP_RANGES	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL)
+#define VFIO_PCI_GFP_RANGES	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | \
+				 __GFP_NOWARN)
 
 /* Of a PCI function's name, its domain of up to 32 bits included. */
 #define VFIO_PCI_DEVICE_NAME_LEN	20
