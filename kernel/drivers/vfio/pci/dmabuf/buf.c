@@ -88,10 +88,9 @@ int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev)
 
 static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
 {
-	if (buf->layout.vecs != &buf->single) {
+	/* The offsets behind them are part of the allocation. */
+	if (buf->layout.vecs != &buf->single)
 		kvfree(buf->layout.vecs);
-		kvfree(buf->layout.starts);
-	}
 	dma_resv_fini(&buf->resv);
 	vfio_pci_buf_list_put(buf->list);
 	kfree(buf);
@@ -142,7 +141,6 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 			    u32 nr)
 {
 	struct phys_vec *copy;
-	u64 *starts;
 
 	if (nr > 1)
 		nr = vfio_pci_layout_merge(vecs, nr);
@@ -152,16 +150,14 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 		return 0;
 	}
 
-	copy = kvmalloc_objs(*copy, nr, VFIO_PCI_GFP_RANGES);
-	starts = kvmalloc_objs(*starts, nr, VFIO_PCI_GFP_RANGES);
-	if (!copy || !starts) {
-		kvfree(copy);
-		kvfree(starts);
+	/* One allocation: rounding up costs less of it. */
+	copy = kvmalloc_array(nr, sizeof(*copy) + sizeof(u64),
+			      VFIO_PCI_GFP_RANGES);
+	if (!copy)
 		return -ENOMEM;
-	}
 
 	memcpy(copy, vecs, array_size(nr, sizeof(*copy)));
-	vfio_pci_layout_init(&buf->layout, copy, starts, nr);
+	vfio_pci_layout_init(&buf->layout, copy, (u64 *)(copy + nr), nr);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
@@ -171,7 +167,7 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
  * @buf: a buffer with a layout
  * @ops: of its kind
  * @open_flags: access mode of the DMABUF's file; other bits do not count
- * @name: its name, which the user may change
+ * @name: its name, which the user may change; DMA_BUF_NAME_LEN bytes are copied
  *
  * On success the caller's reference has become the DMABUF's: drop it with
  * dma_buf_put().
@@ -180,7 +176,7 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
  */
 int vfio_pci_buf_make_dmabuf(struct vfio_pci_buf *buf,
 			     const struct dma_buf_ops *ops, int open_flags,
-			     const char name[DMA_BUF_NAME_LEN])
+			     const char *name)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(exp_info);
 	struct dma_buf *dmabuf;
@@ -246,7 +242,7 @@ void vfio_pci_buf_enter(struct vfio_pci_buf *buf)
  */
 int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
 			 const struct dma_buf_ops *ops, int open_flags,
-			 const char name[DMA_BUF_NAME_LEN])
+			 const char *name)
 {
 	int ret = vfio_pci_buf_make_dmabuf(buf, ops, open_flags, name);
 
