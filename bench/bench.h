@@ -13,6 +13,7 @@
  *	rows_walk.c    reading through a mapping
  *	rows_revoke.c  revokes, and stock's global zap
  *	rows_reset.c   the reset ioctl
+ *	rows_memory.c  export, and the kernel memory that buffers take
  *	table.c        the results as text, Markdown or JSON
  */
 #ifndef BENCH_H
@@ -133,6 +134,7 @@ enum unit {
 	TIME, /* nanoseconds, which count instructions in the lab */
 	FAULTS,
 	KIB,
+	BYTES,
 	NR_UNITS,
 };
 
@@ -204,6 +206,15 @@ measure_fn revoke_client;
 /* The ioctl without buffers; what each of @n mapped ones adds to it. */
 measure_fn reset_alone;
 measure_fn reset_per_buffer;
+
+/* rows_memory.c */
+
+/* Export and close of a buffer of @n scattered ranges. */
+measure_fn export_close;
+/* BYTES of an exported buffer, of a BAR buffer, of a range in a buffer of @n. */
+measure_fn memory_export;
+measure_fn memory_bar;
+measure_fn memory_range;
 
 /* table.c */
 

@@ -145,6 +145,7 @@ static void print_json(const struct report *report, double scale)
 		[TIME] = "ns",
 		[FAULTS] = "faults",
 		[KIB] = "KiB",
+		[BYTES] = "bytes",
 	};
 	const char *comma = "";
 	struct utsname uts;
