@@ -52,3 +52,8 @@ uint64_t faults_taken(void)
 {
 	return faults_of(RUSAGE_SELF);
 }
+
+uint64_t faults_taken_by_thread(void)
+{
+	return faults_of(RUSAGE_THREAD);
+}

@@ -14,6 +14,7 @@
  *	rows_revoke.c  revokes, and stock's global zap
  *	rows_reset.c   the reset ioctl
  *	rows_memory.c  export, and the kernel memory that buffers take
+ *	rows_smp.c     threads that wait for each other
  *	table.c        the results as text, Markdown or JSON
  */
 #ifndef BENCH_H
@@ -88,8 +89,9 @@ void arena_free(struct arena *a);
 
 /* Map @size bytes of @fd over what is at @at. */
 int map_at(char *at, size_t size, int fd, uint64_t offset);
-/* Faults that this process took. */
+/* Faults that this process took, or this thread. */
 uint64_t faults_taken(void);
+uint64_t faults_taken_by_thread(void);
 
 /* One read, which faults if the page is not mapped. */
 static inline void touch(const char *page)
@@ -133,6 +135,7 @@ enum set { STOCK, OURS, NR_SETS };
 enum unit {
 	TIME, /* nanoseconds, which count instructions in the lab */
 	FAULTS,
+	WAITS,
 	KIB,
 	BYTES,
 	NR_UNITS,
@@ -156,6 +159,7 @@ struct row {
 	size_t n; /* of what, is for measure() to say */
 	enum unit unit;
 	bool stock_has_it; /* also measured with stock's modules */
+	bool smp; /* measured by --smp, and otherwise not */
 	const char *versus; /* id of the row it is compared with; NULL: the same on stock */
 	/*
 	 * At most so many times as much for TIME, where 1 means the same to two
@@ -216,6 +220,16 @@ measure_fn memory_export;
 measure_fn memory_bar;
 measure_fn memory_range;
 
+/* rows_smp.c */
+
+/*
+ * WAITS of two threads that fault, on one buffer (@n 1), on a buffer each (2) or
+ * through the device fd (0), while a third thread does something else.
+ */
+measure_fn smp_revoke_others;
+measure_fn smp_reset_other;
+measure_fn smp_reset_same;
+
 /* table.c */
 
 enum format { TEXT, MARKDOWN, JSON };
@@ -230,10 +244,13 @@ struct result {
 struct report {
 	enum format format;
 	unsigned int rounds;
+	bool smp;
 	const struct result *results[NR_SETS]; /* nr_rows of each */
 };
 
-/* Returns whether each target is met. */
+/* What was measured. Returns whether each target is met. */
 bool print_report(const struct report *report);
+/* Why nothing was. */
+void print_skipped(const struct report *report, const char *why);
 
 #endif

@@ -19,7 +19,7 @@
 #define LAB_STOCK "/lab/stock"
 
 static const char usage[] =
-	"usage: barbuf-bench [--rows ID[,ID...]] [--json | --markdown] [--rounds N]\n"
+	"usage: barbuf-bench [--smp] [--rows ID[,ID...]] [--json | --markdown] [--rounds N]\n"
 	"                    [--stock DIR] [--barbuf DIR]\n"
 	"       barbuf-bench --list\n"
 	"\n"
@@ -27,6 +27,8 @@ static const char usage[] =
 	"Run it as root in the lab's guest; with `lab/run --icount` the figures are\n"
 	"instructions and repeat.\n"
 	"\n"
+	"  --smp         count how often threads wait for each other, and nothing else;\n"
+	"                skipped where there is one processor\n"
 	"  --rows ID,... these rows, and those that they are compared with; else all\n"
 	"  --list        the rows: id, what is measured\n"
 	"  --stock DIR   where stock's vfio-pci-core.ko and vfio-pci.ko are\n"
@@ -43,6 +45,7 @@ static const char usage[] =
 struct options {
 	enum format format;
 	unsigned int rounds;
+	bool smp;
 	char *rows; /* NULL: all */
 	const char *dir[NR_SETS];
 	bool *selected; /* nr_rows of them */
@@ -85,13 +88,18 @@ static int select_rows(const struct options *o)
 
 	if (!o->rows) {
 		for (i = 0; i < nr_rows; i++)
-			o->selected[i] = true;
+			o->selected[i] = rows[i].smp == o->smp;
 		return 0;
 	}
 	for (next = o->rows; (id = strsep(&next, ","));) {
 		i = find_row(id);
 		if (i == nr_rows) {
 			fprintf(stderr, "barbuf-bench: --rows: '%s' is no row, see --list\n", id);
+			return -EINVAL;
+		}
+		if (rows[i].smp != o->smp) {
+			fprintf(stderr, "barbuf-bench: --rows: '%s' is measured %s --smp only\n",
+				id, o->smp ? "without" : "with");
 			return -EINVAL;
 		}
 		select_row(o, i);
@@ -253,11 +261,15 @@ static void fix_addresses(char **argv)
 static int run(const struct options *o)
 {
 	struct rlimit files = { .rlim_cur = 32768, .rlim_max = 32768 };
-	struct report report = { .format = o->format, .rounds = o->rounds };
+	struct report report = { .format = o->format, .rounds = o->rounds, .smp = o->smp };
 	struct result *results[NR_SETS];
 	unsigned int round;
 	int ret;
 
+	if (o->smp && sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+		print_skipped(&report, "it needs more than one processor");
+		return 0;
+	}
 	report.results[STOCK] = results[STOCK] = calloc(nr_rows, sizeof(struct result));
 	report.results[OURS] = results[OURS] = calloc(nr_rows, sizeof(struct result));
 	ret = results[STOCK] && results[OURS] ? 0 : fail("memory", "", -ENOMEM);
@@ -290,6 +302,7 @@ int main(int argc, char **argv)
 		{ "markdown", no_argument, NULL, 'm' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "rows", required_argument, NULL, 'w' },
+		{ "smp", no_argument, NULL, 'p' },
 		{ "stock", required_argument, NULL, 's' },
 		{ 0 },
 	};
@@ -316,6 +329,9 @@ int main(int argc, char **argv)
 		case 'r':
 			if (parse_rounds(optarg, &o.rounds))
 				return 2;
+			break;
+		case 'p':
+			o.smp = true;
 			break;
 		case 'w':
 			o.rows = optarg;

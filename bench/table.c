@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "bench.h"
 
@@ -139,21 +140,28 @@ static void json_value(const char *name, const struct result *r)
 		       r->best, r->worst);
 }
 
+/* What both kinds of JSON begin with. */
+static void json_head(const struct report *report)
+{
+	struct utsname uts;
+
+	uname(&uts);
+	printf("{\"mode\": \"%s\", \"kernel\": \"%s\", \"processors\": %ld",
+	       report->smp ? "smp" : "time", uts.release, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 static void print_json(const struct report *report, double scale)
 {
 	static const char *const units[NR_UNITS] = {
-		[TIME] = "ns",
-		[FAULTS] = "faults",
-		[KIB] = "KiB",
-		[BYTES] = "bytes",
+		[TIME] = "ns", [FAULTS] = "faults", [WAITS] = "waits",
+		[KIB] = "KiB", [BYTES] = "bytes",
 	};
 	const char *comma = "";
-	struct utsname uts;
 	size_t i;
 
-	uname(&uts);
-	printf("{\"kernel\": \"%s\", \"rounds\": %u, \"ns_per_instruction\": %.4f,\n \"rows\": [",
-	       uts.release, report->rounds, scale);
+	json_head(report);
+	printf(", \"rounds\": %u, \"ns_per_instruction\": %.4f,\n \"rows\": [", report->rounds,
+	       scale);
 	for (i = 0; i < nr_rows; i++) {
 		struct comparison c = compare(report, i);
 
@@ -212,13 +220,29 @@ bool print_report(const struct report *report)
 	}
 	uname(&uts);
 	print_table(report);
-	printf("\nLinux %s. Figures without a unit are %s (the clock advances %.3f ns for "
-	       "each). Each is the best of %u round%s, of which none is more than %.2f %% "
-	       "off; of what is counted, the most.\n",
-	       uts.release,
-	       exact ? "instructions executed" :
-		       "nanoseconds of an emulator that is not counting instructions: "
-		       "compare nothing with them",
-	       scale, report->rounds, report->rounds == 1 ? "" : "s", spread(report));
+	if (report->smp)
+		printf("\nLinux %s, %ld processors. Figures are counts, each the most of %u "
+		       "round%s.\n",
+		       uts.release, sysconf(_SC_NPROCESSORS_ONLN), report->rounds,
+		       report->rounds == 1 ? "" : "s");
+	else
+		printf("\nLinux %s. Figures without a unit are %s (the clock advances %.3f ns for "
+		       "each). Each is the best of %u round%s, of which none is more than %.2f %% "
+		       "off; of what is counted, the most.\n",
+		       uts.release,
+		       exact ? "instructions executed" :
+			       "nanoseconds of an emulator that is not counting instructions: "
+			       "compare nothing with them",
+		       scale, report->rounds, report->rounds == 1 ? "" : "s", spread(report));
 	return all_met;
+}
+
+void print_skipped(const struct report *report, const char *why)
+{
+	if (report->format == JSON) {
+		json_head(report);
+		printf(", \"skipped\": \"%s\"}\n", why);
+	} else {
+		printf("barbuf-bench --smp: skipped: %s\n", why);
+	}
 }
