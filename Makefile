@@ -37,8 +37,9 @@ check-lab: ## the lab's own tests
 static: ## checkpatch --strict, sparse and W=1 on the kernel code
 	@lab/kernel static
 
-bench: build ## stock and barbuf measured in one boot, instructions counted
-	@lab/run --kernel barbuf --icount --timeout 3600 -- barbuf-bench
+bench: ## stock and barbuf measured in one boot; BENCH=--json, or other options
+	@$(MAKE) --no-print-directory build >&2
+	@bench/run $(BENCH)
 
 build: build/guest/build.ninja ## user space, static, for the guest
 	@ninja -C build/guest $(quiet)

@@ -7,12 +7,22 @@
 #define NR_EMPTY 1001
 #define LOOPS 1000000
 
-uint64_t now_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
+}
+
+uint64_t now_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t cpu_ns(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int compare(const void *x, const void *y)
@@ -29,21 +39,49 @@ uint64_t median(uint64_t *values, size_t n)
 	return values[n / 2];
 }
 
-uint64_t clock_overhead(void)
+uint64_t smallest(const uint64_t *values, size_t n)
 {
-	static uint64_t overhead;
+	uint64_t least = values[0];
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		if (values[i] < least)
+			least = values[i];
+	return least;
+}
+
+/* What two readings with nothing between them are apart. */
+static uint64_t overhead_of(uint64_t (*clock)(void))
+{
 	uint64_t empty[NR_EMPTY];
 	size_t i;
 
-	if (overhead)
-		return overhead;
 	for (i = 0; i < NR_EMPTY; i++) {
-		uint64_t start = now_ns();
+		uint64_t start = clock();
 
-		empty[i] = now_ns() - start;
+		empty[i] = clock() - start;
 	}
-	overhead = median(empty, NR_EMPTY);
-	return overhead;
+	return median(empty, NR_EMPTY);
+}
+
+uint64_t since(uint64_t start)
+{
+	uint64_t took = now_ns() - start;
+	static uint64_t overhead;
+
+	if (!overhead)
+		overhead = overhead_of(now_ns);
+	return took > overhead ? took - overhead : 0;
+}
+
+uint64_t cpu_since(uint64_t start)
+{
+	uint64_t took = cpu_ns() - start;
+	static uint64_t overhead;
+
+	if (!overhead)
+		overhead = overhead_of(cpu_ns);
+	return took > overhead ? took - overhead : 0;
 }
 
 double ns_per_instruction(void)
@@ -58,7 +96,7 @@ double ns_per_instruction(void)
 		uint64_t took;
 
 		__asm__ volatile("1: dec %0; jnz 1b" : "+r"(n));
-		took = now_ns() - start - clock_overhead();
+		took = since(start);
 		if (took < best)
 			best = took;
 	}

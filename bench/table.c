@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "bench.h"
 
@@ -16,19 +16,10 @@ struct comparison {
 	bool met;
 };
 
-static size_t find_row(const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < nr_rows && strcmp(rows[i].id, id); i++)
-		;
-	return i;
-}
-
-static struct comparison compare(const struct result *results[NR_SETS], size_t i)
+static struct comparison compare(const struct report *report, size_t i)
 {
 	const struct row *row = &rows[i];
-	const struct result *ours = &results[OURS][i];
+	const struct result *ours = &report->results[OURS][i];
 	const struct result *reference = NULL;
 	struct comparison c = { 0 };
 
@@ -36,13 +27,14 @@ static struct comparison compare(const struct result *results[NR_SETS], size_t i
 		size_t other = find_row(row->versus);
 
 		/* What stock has, ours is held against; the rest against ours. */
-		reference = &results[rows[other].stock_has_it ? STOCK : OURS][other];
+		reference = &report->results[rows[other].stock_has_it ? STOCK : OURS][other];
 		c.with = row->versus;
 	} else if (row->stock_has_it) {
-		reference = &results[STOCK][i];
+		reference = &report->results[STOCK][i];
 		c.with = "stock";
 	}
-	if (row->count) {
+	if (row->unit != TIME) {
+		c.with = NULL;
 		c.has_target = row->target >= 0 && ours->measured;
 		c.met = ours->worst <= row->target;
 		return c;
@@ -53,7 +45,8 @@ static struct comparison compare(const struct result *results[NR_SETS], size_t i
 	}
 	c.ratio = (double)ours->best / reference->best;
 	c.has_target = row->target >= 0;
-	c.met = c.ratio <= row->target;
+	/* The same is what two digits cannot tell apart. */
+	c.met = row->target == 1 ? c.ratio < 1.005 : c.ratio <= row->target;
 	return c;
 }
 
@@ -74,11 +67,12 @@ static const char *grouped(char *buf, size_t size, uint64_t value)
 	return buf;
 }
 
-static const char *value_text(char *buf, size_t size, const struct result *r)
+static const char *value_text(char *buf, size_t size, enum unit unit, const struct result *r)
 {
 	if (!r->measured)
 		return "-";
-	return grouped(buf, size, r->best);
+	/* Time is only ever added to by what else goes on; a count has no such excuse. */
+	return grouped(buf, size, unit == TIME ? r->best : r->worst);
 }
 
 static void print_line(bool markdown, const char *const cells[5])
@@ -87,33 +81,52 @@ static void print_line(bool markdown, const char *const cells[5])
 		printf("| %s | %s | %s | %s | %s |\n", cells[0], cells[1], cells[2], cells[3],
 		       cells[4]);
 	else
-		printf("%-58s %14s %14s  %-20s %s\n", cells[0], cells[1], cells[2], cells[3],
+		printf("%-60s %12s %12s  %-20s %s\n", cells[0], cells[1], cells[2], cells[3],
 		       cells[4]);
 }
 
-static void print_table(const struct result *results[NR_SETS], bool markdown)
+static void target_text(char *buf, size_t size, const struct row *row, bool met)
 {
+	const char *verdict = met ? "met" : "MISSED";
+
+	if (row->unit == TIME && row->target == 1)
+		snprintf(buf, size, "1.00: %s", verdict);
+	else
+		snprintf(buf, size, "%s%g: %s", row->target > 0 ? "<= " : "", row->target, verdict);
+}
+
+static bool is_measured(const struct report *report, size_t i)
+{
+	return report->results[STOCK][i].measured || report->results[OURS][i].measured;
+}
+
+static void print_table(const struct report *report)
+{
+	bool markdown = report->format == MARKDOWN;
 	size_t i;
 
 	print_line(markdown, (const char *[]){ "what", "stock", "barbuf", "ratio", "target" });
 	if (markdown)
 		printf("|---|--:|--:|---|---|\n");
 	for (i = 0; i < nr_rows; i++) {
-		struct comparison c = compare(results, i);
+		const struct result *values[NR_SETS] = { &report->results[STOCK][i],
+							 &report->results[OURS][i] };
+		struct comparison c = compare(report, i);
+		enum unit unit = rows[i].unit;
 		char stock[32], ours[32];
 		char ratio[64] = "";
 		char target[64] = "";
 
+		if (!is_measured(report, i))
+			continue;
 		if (c.with)
 			snprintf(ratio, sizeof(ratio), "%.3f of %s", c.ratio, c.with);
 		if (c.has_target)
-			snprintf(target, sizeof(target), "%s%g: %s",
-				 rows[i].count ? "" : "<= ", rows[i].target,
-				 c.met ? "met" : "MISSED");
+			target_text(target, sizeof(target), &rows[i], c.met);
 		print_line(markdown, (const char *[]){
 					     rows[i].title,
-					     value_text(stock, sizeof(stock), &results[STOCK][i]),
-					     value_text(ours, sizeof(ours), &results[OURS][i]),
+					     value_text(stock, sizeof(stock), unit, values[STOCK]),
+					     value_text(ours, sizeof(ours), unit, values[OURS]),
 					     ratio,
 					     target,
 				     });
@@ -127,21 +140,38 @@ static void json_value(const char *name, const struct result *r)
 		       r->best, r->worst);
 }
 
-static void print_json(const struct result *results[NR_SETS], unsigned int rounds, double scale)
+/* What both kinds of JSON begin with. */
+static void json_head(const struct report *report)
 {
 	struct utsname uts;
-	size_t i;
 
 	uname(&uts);
-	printf("{\"kernel\": \"%s\", \"rounds\": %u, \"ns_per_instruction\": %.4f,\n \"rows\": [",
-	       uts.release, rounds, scale);
-	for (i = 0; i < nr_rows; i++) {
-		struct comparison c = compare(results, i);
+	printf("{\"mode\": \"%s\", \"kernel\": \"%s\", \"processors\": %ld",
+	       report->smp ? "smp" : "time", uts.release, sysconf(_SC_NPROCESSORS_ONLN));
+}
 
-		printf("%s\n    {\"id\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"", i ? "," : "",
-		       rows[i].id, rows[i].title, rows[i].count ? "faults" : "ns");
-		json_value("stock", &results[STOCK][i]);
-		json_value("barbuf", &results[OURS][i]);
+static void print_json(const struct report *report, double scale)
+{
+	static const char *const units[NR_UNITS] = {
+		[TIME] = "ns", [FAULTS] = "faults", [WAITS] = "waits",
+		[KIB] = "KiB", [BYTES] = "bytes",
+	};
+	const char *comma = "";
+	size_t i;
+
+	json_head(report);
+	printf(", \"rounds\": %u, \"ns_per_instruction\": %.4f,\n \"rows\": [", report->rounds,
+	       scale);
+	for (i = 0; i < nr_rows; i++) {
+		struct comparison c = compare(report, i);
+
+		if (!is_measured(report, i))
+			continue;
+		printf("%s\n    {\"id\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"", comma,
+		       rows[i].id, rows[i].title, units[rows[i].unit]);
+		comma = ",";
+		json_value("stock", &report->results[STOCK][i]);
+		json_value("barbuf", &report->results[OURS][i]);
 		if (c.with)
 			printf(",\n     \"versus\": \"%s\", \"ratio\": %.4f", c.with, c.ratio);
 		if (c.has_target)
@@ -153,7 +183,7 @@ static void print_json(const struct result *results[NR_SETS], unsigned int round
 }
 
 /* How far the rounds of one set lie apart, at most, in percent. */
-static double spread(const struct result *results[NR_SETS])
+static double spread(const struct report *report)
 {
 	double most = 0;
 	size_t i;
@@ -161,9 +191,9 @@ static double spread(const struct result *results[NR_SETS])
 
 	for (set = 0; set < NR_SETS; set++) {
 		for (i = 0; i < nr_rows; i++) {
-			const struct result *r = &results[set][i];
+			const struct result *r = &report->results[set][i];
 
-			if (r->measured && r->best && !rows[i].count &&
+			if (r->measured && r->best && rows[i].unit == TIME &&
 			    100.0 * (r->worst - r->best) / r->best > most)
 				most = 100.0 * (r->worst - r->best) / r->best;
 		}
@@ -171,7 +201,7 @@ static double spread(const struct result *results[NR_SETS])
 	return most;
 }
 
-bool print_results(enum format format, const struct result *results[NR_SETS], unsigned int rounds)
+bool print_report(const struct report *report)
 {
 	double scale = ns_per_instruction();
 	bool exact = scale > 1 - EXACT && scale < 1 + EXACT;
@@ -180,22 +210,39 @@ bool print_results(enum format format, const struct result *results[NR_SETS], un
 	size_t i;
 
 	for (i = 0; i < nr_rows; i++) {
-		struct comparison c = compare(results, i);
+		struct comparison c = compare(report, i);
 
 		all_met = all_met && (!c.has_target || c.met);
 	}
-	if (format == JSON) {
-		print_json(results, rounds, scale);
+	if (report->format == JSON) {
+		print_json(report, scale);
 		return all_met;
 	}
 	uname(&uts);
-	print_table(results, format == MARKDOWN);
-	printf("\nLinux %s. Figures are %s (the clock advances %.3f ns for each). Each is the "
-	       "best of %u round%s, of which none is more than %.2f %% off.\n",
-	       uts.release,
-	       exact ? "instructions executed" :
-		       "nanoseconds of an emulator that is not counting instructions: compare "
-		       "nothing with them",
-	       scale, rounds, rounds == 1 ? "" : "s", spread(results));
+	print_table(report);
+	if (report->smp)
+		printf("\nLinux %s, %ld processors. Figures are counts, each the most of %u "
+		       "round%s.\n",
+		       uts.release, sysconf(_SC_NPROCESSORS_ONLN), report->rounds,
+		       report->rounds == 1 ? "" : "s");
+	else
+		printf("\nLinux %s. Figures without a unit are %s (the clock advances %.3f ns for "
+		       "each). Each is the best of %u round%s, of which none is more than %.2f %% "
+		       "off; of what is counted, the most.\n",
+		       uts.release,
+		       exact ? "instructions executed" :
+			       "nanoseconds of an emulator that is not counting instructions: "
+			       "compare nothing with them",
+		       scale, report->rounds, report->rounds == 1 ? "" : "s", spread(report));
 	return all_met;
+}
+
+void print_skipped(const struct report *report, const char *why)
+{
+	if (report->format == JSON) {
+		json_head(report);
+		printf(", \"skipped\": \"%s\"}\n", why);
+	} else {
+		printf("barbuf-bench --smp: skipped: %s\n", why);
+	}
 }
