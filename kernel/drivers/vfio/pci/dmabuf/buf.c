@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 #include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
@@ -141,6 +142,7 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 			    u32 nr)
 {
 	struct phys_vec *copy;
+	size_t bytes;
 
 	if (nr > 1)
 		nr = vfio_pci_layout_merge(vecs, nr);
@@ -150,9 +152,12 @@ int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
 		return 0;
 	}
 
-	/* One allocation: rounding up costs less of it. */
-	copy = kvmalloc_array(nr, sizeof(*copy) + sizeof(u64),
-			      VFIO_PCI_GFP_RANGES);
+	/* kmalloc() would round the large ones up to a power of two. */
+	bytes = array_size(nr, sizeof(*copy) + sizeof(u64));
+	if (bytes > PAGE_SIZE)
+		copy = __vmalloc(bytes, VFIO_PCI_GFP_RANGES);
+	else
+		copy = kmalloc(bytes, VFIO_PCI_GFP_RANGES);
 	if (!copy)
 		return -ENOMEM;
 
