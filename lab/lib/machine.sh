@@ -118,6 +118,8 @@ machine_qemu_args() {
 		-M q35,kernel-irqchip=split -cpu max -accel "$accel" -smp "$smp" -m "$mem"
 		-kernel "$machine_dir/vmlinuz" -initrd "$machine_dir/initrd" -append "$append"
 		-device "intel-iommu,intremap=on$topology_iommu"
+		# Or the firmware plugs by ACPI, and the ports' own hot-plug is off.
+		-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 		# The keyboard's road to SysRq: C-a b is a break on the serial line.
 		-serial mon:stdio
 		-device virtio-serial-pci,max_ports=5
