@@ -192,9 +192,15 @@ void sleep_ms(unsigned int ms)
 		;
 }
 
+/* When a wait has become too long. */
+static uint64_t patience(void)
+{
+	return now_ns() + (slow_kernel() ? 50 : 10) * 1000000000ull;
+}
+
 void wait_for(const volatile int *flag, const char *what)
 {
-	uint64_t end = now_ns() + (slow_kernel() ? 50 : 10) * 1000000000ull;
+	uint64_t end = patience();
 
 	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE)) {
 		if (now_ns() > end)
@@ -594,6 +600,41 @@ char task_state(pid_t tid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	end = strrchr(read_file(path, stat, sizeof(stat)), ')');
 	return end && end[1] == ' ' ? end[2] : '?';
+}
+
+bool is_asleep_in(pid_t tid, const char *function)
+{
+	char path[48], wchan[128];
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", tid);
+	return strstr(read_file(path, wchan, sizeof(wchan)), function);
+}
+
+void wait_asleep_in(pid_t tid, const char *function)
+{
+	uint64_t end = patience();
+	char path[48], wchan[128];
+
+	while (!is_asleep_in(tid, function)) {
+		snprintf(path, sizeof(path), "/proc/%d/wchan", tid);
+		if (now_ns() > end)
+			FAIL("task %d is in state %c in '%s', not in %s", tid, task_state(tid),
+			     read_file(path, wchan, sizeof(wchan)), function);
+		sleep_ms(1);
+	}
+}
+
+int wait_end(pid_t pid, const char *what)
+{
+	uint64_t end = patience();
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (now_ns() > end)
+			FAIL("waited too long for the end of %s", what);
+		sleep_ms(1);
+	}
+	return status;
 }
 
 /* The kernel log ------------------------------------------------------------*/

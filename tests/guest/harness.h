@@ -198,6 +198,11 @@ void sleep_ms(unsigned int ms);
 
 /* The state of a thread or process as /proc has it: 'R', 'S', 'D'... */
 char task_state(pid_t tid);
+/* Asleep in a kernel function whose name has this in it? The other waits for that. */
+bool is_asleep_in(pid_t tid, const char *function);
+void wait_asleep_in(pid_t tid, const char *function);
+/* Waits for the end of a child, some seconds at most; returns its status. */
+int wait_end(pid_t pid, const char *what);
 /* Waits until *flag is not 0, at most some seconds. */
 void wait_for(const volatile int *flag, const char *what);
 
