@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../modules/dmabuf_importer.h"
@@ -68,4 +70,43 @@ bool importer_is_mapped(int importer)
 unsigned int importer_asked(int importer)
 {
 	return OK(ioctl(importer, IMPORTER_ASKED));
+}
+
+void lend(struct lent *lent, const char *model, unsigned int bar, size_t size, int *importer)
+{
+	int pair[2], said[2], pidfd, group;
+
+	if (!dev_bind(model, lent->address, &group))
+		SKIP("this lab has no %s", model);
+	OK(pipe(pair));
+	lent->owner = fork();
+	CHECK(lent->owner >= 0);
+	if (lent->owner == 0) {
+		struct dev *dev = dev_open(model);
+
+		said[0] = export_range(dev, bar, 0, size);
+		said[1] = importer ? importer_open_stubborn(dev, said[0]) : -1;
+		CHECK_ALIVE(map_buffer(said[0], 0, size));
+		CHECK_ALIVE(map_bar(dev, bar, 0, size));
+		OK(write(pair[1], said, sizeof(said)));
+		for (;;)
+			pause();
+	}
+	close(pair[1]);
+	CHECK_EQ(read(pair[0], said, sizeof(said)), sizeof(said));
+	close(pair[0]);
+	pidfd = OK(syscall(SYS_pidfd_open, lent->owner, 0));
+	lent->fd = OK(syscall(SYS_pidfd_getfd, pidfd, said[0], 0));
+	if (importer)
+		*importer = OK(syscall(SYS_pidfd_getfd, pidfd, said[1], 0));
+	close(pidfd);
+}
+
+void lent_kill_owner(struct lent *lent)
+{
+	int status;
+
+	kill(lent->owner, SIGKILL);
+	status = wait_end(lent->owner, "the owner");
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }

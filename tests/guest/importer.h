@@ -24,4 +24,19 @@ bool importer_is_mapped(int importer);
 /* How often the exporter has asked to let go, or told of a return. */
 unsigned int importer_asked(int importer);
 
+/* A buffer that another process, which owns the device and has it mapped, has lent us. */
+struct lent {
+	pid_t owner;
+	int fd;
+	char address[32];
+};
+
+/*
+ * Starts a process that opens the device, exports the first bytes of a BAR, maps both,
+ * and does nothing until it is killed. With importer, a stubborn one has it mapped, and
+ * is ours as well.
+ */
+void lend(struct lent *lent, const char *model, unsigned int bar, size_t size, int *importer);
+void lent_kill_owner(struct lent *lent);
+
 #endif
