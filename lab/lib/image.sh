@@ -68,6 +68,7 @@ image_ready() {
 	install -m 755 "$lab_top/lab/guest/init" "$root/init"
 	install -m 755 "$lab_top/lab/guest/vfio-bind" "$root/lab/bin/vfio-bind"
 	ln -s vfio-bind "$root/lab/bin/vfio-unbind"
+	install -m 755 "$lab_top/lab/guest/lab-monitor" "$root/lab/bin/lab-monitor"
 	cp "$lab_top/lab/guest/leaks" "$root/lab/leaks"
 	image_modules "$1" "$2" "$root"
 	# A running guest may still be reading the old one.

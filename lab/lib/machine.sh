@@ -34,7 +34,7 @@ machine_prepare() {
 	machine_vmlinuz=$lab_cache/kernel/$version/stock/usr/lib/modules/$version-amd64/vmlinuz
 	[[ $1 == debug ]] && machine_vmlinuz=$debug_out/vmlinuz
 	# The next build may replace the files while this guest starts.
-	machine_dir=$(mktemp -d "${TMPDIR:-/tmp}/lab.XXXXXXXX") ||
+	machine_dir=$(mktemp -d "${TMPDIR:-/tmp}/lab.XXXXXXXX") && machine_dir=$(cd "$machine_dir" && pwd -P) ||
 		lab_die "cannot make a directory in ${TMPDIR:-/tmp} (disk full?)"
 	trap machine_cleanup EXIT
 	cp "$image" "$machine_dir/initrd" && ln -f "$machine_vmlinuz" "$machine_dir/vmlinuz" 2>/dev/null ||
@@ -118,12 +118,18 @@ machine_qemu_args() {
 		-M q35,kernel-irqchip=split -cpu max -accel "$accel" -smp "$smp" -m "$mem"
 		-kernel "$machine_dir/vmlinuz" -initrd "$machine_dir/initrd" -append "$append"
 		-device "intel-iommu,intremap=on$topology_iommu"
+		# Or the firmware plugs by ACPI, and the ports' own hot-plug is off.
+		-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 		# The keyboard's road to SysRq: C-a b is a break on the serial line.
 		-serial mon:stdio
-		-device virtio-serial-pci,max_ports=4
+		-device virtio-serial-pci,max_ports=5
 		-chardev "file,id=out,path=$machine_dir/out" -device virtserialport,chardev=out,name=out
 		-chardev "file,id=err,path=$machine_dir/err" -device virtserialport,chardev=err,name=err
 		-chardev "file,id=status,path=$machine_dir/status" -device virtserialport,chardev=status,name=status
+		# QEMU is its own client, so that the guest has its monitor at a port. The
+		# path is short, as a socket's has to be; QEMU runs in machine_dir.
+		-chardev 'socket,id=qmp,path=monitor,server=on,wait=off' -mon chardev=qmp,mode=control
+		-chardev 'socket,id=monitor,path=monitor' -device virtserialport,chardev=monitor,name=monitor
 		"${machine_mounts[@]}" "${topology_args[@]}"
 	)
 	[[ $icount ]] && machine_args+=(-icount shift=0,sleep=off)
@@ -166,7 +172,7 @@ machine_boot() {
 	lab_step "booting '$kernel', topology '$topology'"
 	[[ $lab_verbose ]] && lab_error "qemu-system-x86_64 ${machine_args[*]@Q}"
 
-	qemu-system-x86_64 "${machine_args[@]}" <"$machine_dir/keys" \
+	(cd "$machine_dir" && exec qemu-system-x86_64 "${machine_args[@]}") <"$machine_dir/keys" \
 		>"$machine_dir/console" 2>"$machine_dir/qemu" &
 	machine_qemu=$!
 	machine_follow "$machine_dir/out" {keys}>&- &

@@ -4,7 +4,8 @@
 #
 #   device MODEL PLACE OPTIONS   a QEMU device; PLACE is SLOT.FUNCTION on the root
 #                                bus or PORT/SLOT.FUNCTION; MODEL is the guest's name for it
-#   port   NAME SLOT.FUNCTION    a PCIe root port
+#                                and, with -1, -2... from its second on, the monitor's
+#   port   NAME SLOT.FUNCTION [OPTIONS]    a PCIe root port
 #   object OPTIONS               a QEMU object
 #   disk   ID MIB                a drive; each 512-byte sector begins with its number in decimal
 #   net    ID                    a network backend that leads nowhere
@@ -13,10 +14,11 @@
 topology_dir=$lab_top/lab/topology
 
 # topology_load NAME DIR: sets topology_args for QEMU, topology_iommu, and
-# writes DIR/devices for the guest: one MODEL PATH a line.
+# writes DIR/devices for the guest: MODEL PATH OPTIONS a line, OPTIONS being what
+# device_add wants to have it back.
 topology_load() {
-	local name=$1 dir=$2 word a b rest chassis=0 line=0
-	local -A ports=()
+	local name=$1 dir=$2 word a b rest id path chassis=0 line=0
+	local -A ports=() count=()
 
 	topology_args=() topology_iommu=
 	: >"$dir/devices"
@@ -25,19 +27,23 @@ topology_load() {
 		case $word in
 		'' | '#'*) ;;
 		device)
+			id=$a${count[$a]:+-${count[$a]}}
+			count[$a]=$((${count[$a]:-0} + 1))
 			if [[ $b == */* ]]; then
 				[[ ${ports[${b%/*}]:-} ]] || lab_die "topology $name, line $line: no port '${b%/*}'"
-				topology_args+=(-device "$rest,bus=${b%/*},addr=${b#*/}")
-				printf '%s %s/%s\n' "$a" "${ports[${b%/*}]}" "${b#*/}" >>"$dir/devices"
+				rest+=,id=$id,bus=port-${b%/*},addr=${b#*/}
+				path=${ports[${b%/*}]}/${b#*/}
 			else
-				topology_args+=(-device "$rest,bus=pcie.0,addr=$b")
-				printf '%s %s\n' "$a" "$b" >>"$dir/devices"
+				rest+=,id=$id,bus=pcie.0,addr=$b
+				path=$b
 			fi
+			topology_args+=(-device "$rest")
+			printf '%s %s %s\n' "$a" "$path" "$rest" >>"$dir/devices"
 			;;
 		port)
 			chassis=$((chassis + 1))
 			ports[$a]=$b
-			topology_args+=(-device "pcie-root-port,id=$a,chassis=$chassis,bus=pcie.0,addr=$b")
+			topology_args+=(-device "pcie-root-port,id=port-$a,chassis=$chassis,bus=pcie.0,addr=$b${rest:+,$rest}")
 			;;
 		object) topology_args+=(-object "$a") ;;
 		disk)

@@ -40,10 +40,13 @@ MODEL(nvme, "nvme")
 MODEL(virtio_blk, "virtio-blk")
 MODEL(pair0, "pair0")
 MODEL(pair1, "pair1")
+MODEL(plug, "plug")
+MODEL(aer, "aer")
 
 static const struct test_case cases[] = {
 	CASE(edu),  CASE(ivshmem),    CASE(testdev), CASE(bochs),
 	CASE(nvme), CASE(virtio_blk), CASE(pair0),   CASE(pair1),
+	CASE(plug), CASE(aer),
 };
 
 TEST_MAIN(cases)

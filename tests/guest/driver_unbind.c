@@ -4,19 +4,15 @@
  * device to be closed and for nothing else, and no client can make a module go
  * away under a mapping, or keep a device from its next driver.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "importer.h"
 
 #define SIZE (4 * PAGE)
 
@@ -64,25 +60,6 @@ static void client_of_a_closed_device(void)
 	CHECK_ALIVE(map_bar(dev, 0, 0, SIZE));
 }
 
-static int request_eventfd(const struct dev *dev)
-{
-	struct {
-		struct vfio_irq_set set;
-		int32_t fd;
-	} arg = {
-		.set = {
-			.argsz = sizeof(arg),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_REQ_IRQ_INDEX,
-			.count = 1,
-		},
-	};
-
-	arg.fd = OK(eventfd(0, EFD_CLOEXEC));
-	OK(ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &arg));
-	return arg.fd;
-}
-
 /* The owner is asked to let go, and all works until it does. */
 static void while_mapped(bool with_bar_mapping)
 {
@@ -94,7 +71,7 @@ static void while_mapped(bool with_bar_mapping)
 	pid_t pid;
 
 	CHECK(dev_bind("edu", address, &group));
-	asked.fd = request_eventfd(dev);
+	asked.fd = dev_request_eventfd(dev);
 	p = map_buffer(export_range(dev, 0, 0, SIZE), 0, SIZE);
 	CHECK_ALIVE(p);
 	if (with_bar_mapping) {
@@ -135,34 +112,6 @@ static void waits_for_the_bar_mapping(void)
 	while_mapped(true);
 }
 
-static int try_rmmod(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK);
-}
-
-static bool is_loaded(const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", name);
-	return access(path, F_OK) == 0;
-}
-
-/* Every device that vfio-pci drives loses it. */
-static void unbind_all(void)
-{
-	struct dirent *entry;
-	DIR *dir;
-
-	dir = opendir("/sys/bus/pci/drivers/vfio-pci");
-	CHECK(dir);
-	while ((entry = readdir(dir))) {
-		if (strchr(entry->d_name, ':'))
-			join(spawn(unbind, entry->d_name));
-	}
-	closedir(dir);
-}
-
 /*
  * The driver's module can go while a client holds a buffer. The core's, which
  * has the code that its mapping runs, can't, until the client lets go.
@@ -171,17 +120,17 @@ static void modules(void)
 {
 	struct dev *dev;
 	volatile void *p;
-	int fd, i;
+	int fd;
 
 	dev = dev_open("edu");
-	if (!is_loaded("vfio_pci") || !is_loaded("vfio_pci_core"))
+	if (!module_loaded("vfio_pci") || !module_loaded("vfio_pci_core"))
 		SKIP("vfio-pci is not a module in this kernel");
 	fd = export_range(dev, 0, 0, SIZE);
 	p = map_buffer(fd, 0, SIZE);
 	CHECK_ALIVE(p);
 	CHECK_ERRNO(try_rmmod("vfio_pci"), EAGAIN);
 	dev_close(dev);
-	unbind_all();
+	vfio_pci_unbind_all();
 	OK(try_rmmod("vfio_pci"));
 	CHECK_ERRNO(try_rmmod("vfio_pci_core"), EAGAIN);
 	CHECK_SIGBUS(p);
@@ -192,20 +141,59 @@ static void modules(void)
 	CHECK_ERRNO(try_rmmod("vfio_pci_core"), EAGAIN);
 	CHECK_SIGBUS(p);
 	unmap((void *)p, SIZE);
-	for (i = 0; i < 100 && try_rmmod("vfio_pci_core"); i++)
-		sleep_ms(20);
-	CHECK(!is_loaded("vfio_pci_core"));
+	rmmod_soon("vfio_pci_core");
 
 	/* All of it comes again. */
 	dev = dev_open("edu");
 	CHECK_ALIVE(map_buffer(export_range(dev, 0, 0, SIZE), 0, SIZE));
 }
 
+/*
+ * The owner is gone, a client has the buffer mapped, and an importer does not let go:
+ * the end of the owner waits for that, and so does the unbind. The client gets SIGBUS
+ * at once, and the modules can go after the last of them.
+ */
+static void importer_of_a_dead_owner(void)
+{
+	volatile void *page;
+	struct lent lent;
+	int importer, status;
+	pid_t pid;
+
+	lend(&lent, "edu", 0, SIZE, &importer);
+	if (!module_loaded("vfio_pci") || !module_loaded("vfio_pci_core"))
+		SKIP("vfio-pci is not a module in this kernel");
+	page = map_buffer(lent.fd, 0, SIZE);
+	CHECK_ALIVE(page);
+	kill(lent.owner, SIGKILL);
+	wait_asleep_in(lent.owner, "wait_importers");
+	pid = spawn(unbind, lent.address);
+	wait_asleep_in(pid, "vfio_unregister_group_dev");
+	CHECK_SIGBUS(page);
+	CHECK(importer_is_mapped(importer));
+	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+	importer_unmap(importer);
+	lent_kill_owner(&lent);
+	CHECK_EQ(wait_end(pid, "the unbind"), 0);
+	CHECK(!is_bound(lent.address));
+	CHECK_ERRNO(try_importer_map(importer), ENODEV);
+	CHECK_SIGBUS(page);
+
+	vfio_pci_unbind_all();
+	OK(try_rmmod("vfio_pci"));
+	unmap((void *)page, SIZE);
+	close(lent.fd);
+	/* What is attached runs the core's code when it goes. */
+	CHECK_ERRNO(try_rmmod("vfio_pci_core"), EAGAIN);
+	close(importer);
+	rmmod_soon("vfio_pci_core");
+	CHECK_ALIVE(map_bar(dev_open("edu"), 0, 0, SIZE));
+}
+
 static const struct test_case cases[] = {
-	CASE_MMAP(client_of_a_closed_device),
-	CASE_MMAP(waits_for_the_device_fd),
-	CASE_MMAP(waits_for_the_bar_mapping),
-	CASE_MMAP(modules),
+	CASE_MMAP(client_of_a_closed_device), CASE_MMAP(waits_for_the_device_fd),
+	CASE_MMAP(waits_for_the_bar_mapping), CASE_MMAP(modules),
+	CASE_MMAP(importer_of_a_dead_owner),
 };
 
 TEST_MAIN(cases)

@@ -123,6 +123,23 @@ void dev_close(struct dev *dev);
 /* Binds the device and tells its address and group, or false: none in this lab. */
 bool dev_bind(const char *model, char address[32], int *group);
 
+/* An eventfd that is signalled when the owner is asked to let go of the device. */
+int dev_request_eventfd(const struct dev *dev);
+
+/* Taking a model's device out of its slot by the machine's monitor. The guest may veto for long. */
+void model_unplug(const char *model);
+void model_wait_unplugged(const char *model);
+/* Puts a new one into the empty slot, and waits until it is on the bus. */
+void model_plug(const char *model);
+bool model_present(const char *model);
+
+/* Every device that vfio-pci drives loses it; then the modules can go. */
+void vfio_pci_unbind_all(void);
+bool module_loaded(const char *name);
+int try_rmmod(const char *name);
+/* The same, where the last user of it may be on its way out. */
+void rmmod_soon(const char *name);
+
 typedef struct vfio_region_dma_range range_t;
 
 /* VFIO_DEVICE_FEATURE with these bytes after the header; argsz counts them. */
@@ -198,6 +215,11 @@ void sleep_ms(unsigned int ms);
 
 /* The state of a thread or process as /proc has it: 'R', 'S', 'D'... */
 char task_state(pid_t tid);
+/* Asleep in a kernel function whose name has this in it? The other waits for that. */
+bool is_asleep_in(pid_t tid, const char *function);
+void wait_asleep_in(pid_t tid, const char *function);
+/* Waits for the end of a child, some seconds at most; returns its status. */
+int wait_end(pid_t pid, const char *what);
 /* Waits until *flag is not 0, at most some seconds. */
 void wait_for(const volatile int *flag, const char *what);
 

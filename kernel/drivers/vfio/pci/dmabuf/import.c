@@ -67,6 +67,11 @@ static void vfio_pci_buf_unmap_dma(struct dma_buf_attachment *attachment,
 
 	dma_resv_assert_held(&buf->resv);
 
+	/*
+	 * dma_buf_phys_vec_to_sgt() clears orig_nents to say that there are no
+	 * CPU pages, and sg_free_table() then frees none of the entries.
+	 */
+	sgt->orig_nents = sgt->nents;
 	dma_buf_free_sgt(attachment, sgt, dir);
 	atomic_dec_and_wake_up(&buf->nr_dma_maps);
 }

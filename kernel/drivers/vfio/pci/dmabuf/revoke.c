@@ -68,8 +68,8 @@ void vfio_pci_buf_sweep(struct vfio_pci_buf *buf)
 void vfio_pci_buf_resume(struct vfio_pci_buf *buf)
 {
 	dma_resv_lock(&buf->resv, NULL);
-	vfio_pci_buf_notify_resume(buf);
-	vfio_pci_buf_set_state(buf, VFIO_PCI_BUF_LIVE);
+	if (!vfio_pci_buf_set_state(buf, VFIO_PCI_BUF_LIVE))
+		vfio_pci_buf_notify_resume(buf);
 	dma_resv_unlock(&buf->resv);
 }
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What /dev/dmabuf_importer does: each open file of it imports one DMABUF at most,
+ * as a driver would that is to do DMA there. It lets go when it is told to, when
+ * its file is closed, and, unless it is stubborn, when the exporter asks.
+ */
+#ifndef DMABUF_IMPORTER_H
+#define DMABUF_IMPORTER_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * struct importer_attach - what to import, and for whom
+ * @dmabuf_fd: the DMABUF
+ * @reserved: 0
+ * @device: PCI function that would do the DMA, as DOMAIN:BUS:DEVICE.FUNCTION. It
+ *	must reach the exporter's BAR; the exporter itself always does.
+ */
+struct importer_attach {
+	__s32 dmabuf_fd;
+	__u32 reserved;
+	char device[24];
+};
+
+/* EBUSY: this file has one. Other errors are those of the DMABUF. */
+#define IMPORTER_ATTACH		_IOW('b', 1, struct importer_attach)
+/* Maps for DMA. EINVAL: nothing attached. Mapped already: 0. */
+#define IMPORTER_MAP		_IO('b', 2)
+/* Lets go of the mapping. Not mapped: 0. */
+#define IMPORTER_UNMAP		_IO('b', 3)
+/*
+ * From now on lets go only when told or closed, or when as many seconds are over as
+ * the argument says, so that a test that goes wrong is a failure and not a hang.
+ */
+#define IMPORTER_STUBBORN	_IO('b', 4)
+/* Returns how often the exporter has asked so far. */
+#define IMPORTER_ASKED		_IO('b', 5)
+/* Returns 1 while mapped. */
+#define IMPORTER_IS_MAPPED	_IO('b', 6)
+
+#endif
