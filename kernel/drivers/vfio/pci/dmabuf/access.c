@@ -99,6 +99,7 @@ bool vfio_pci_access_is_mine(struct vfio_pci_core_device *vdev)
 {
 	return READ_ONCE(vdev->access_owner) == current;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_is_mine);
 
 /**
  * vfio_pci_access_init - before anything else here, once for each device
