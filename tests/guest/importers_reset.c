@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "importer.h"
+#include "leaf.h"
 
 /* Where the transition waits, and where a fault does. */
 #define IN_TRANSITION "wait_importers"
@@ -409,7 +410,51 @@ static void owner_killed(void)
 	CHECK_ALIVE(map_bar(dev, 2, 0, PAGE));
 }
 
+struct second_try {
+	pthread_t thread;
+	const volatile void *page;
+	volatile pid_t tid;
+	int result;
+};
+
+static void *try_again(void *arg)
+{
+	struct second_try *t = arg;
+
+	__atomic_store_n(&t->tid, gettid(), __ATOMIC_SEQ_CST);
+	t->result = take_fault(t->page, FAULT_SECOND_TRY);
+	return NULL;
+}
+
+/*
+ * Callers that may not wait, or may not let go of their lock: each gets the answer
+ * that it can use, at once. One that comes a second time may wait again.
+ */
+static void callers_that_cannot_wait(void)
+{
+	struct dev *dev = dev_open("nvme");
+	volatile char *page = map_bar(dev, 2, 0, PAGE);
+	struct second_try t = { .page = page };
+	struct held h;
+
+	held_open(&h, dev);
+	CHECK_EQ(take_fault(page, FAULT_NO_RETRY), FAULT_MAPPED);
+	held_begin(&h);
+	CHECK_EQ(take_fault(page, FAULT_NO_RETRY), FAULT_GOT_SIGBUS);
+	CHECK_EQ(take_fault(page, FAULT_NOWAIT), FAULT_TO_RETRY);
+	CHECK(pthread_create(&t.thread, NULL, try_again, &t) == 0);
+	wait_for(&t.tid, "the thread of a second try");
+	wait_asleep_in(t.tid, IN_FAULT);
+	CHECK(!is_mapped(page));
+	held_end(&h);
+	pthread_join(t.thread, NULL);
+	CHECK_EQ(t.result, FAULT_LET_GO_TO_RETRY);
+	CHECK_EQ(take_fault(page, FAULT_NOWAIT), FAULT_MAPPED);
+	CHECK(is_mapped(page));
+}
+
 static const struct test_case cases[] = {
+	CASE_MMAP(callers_that_cannot_wait),
 	CASE_MMAP(waiting_fault_holds_nothing),	   CASE_MMAP(unmapped_while_a_fault_waits),
 	CASE_MMAP(killed_while_a_bar_fault_waits), CASE_MMAP(killed_while_a_buffer_fault_waits),
 	CASE_MMAP(bar_fault_that_cannot_wait),	   CASE_MMAP(buffer_fault_that_cannot_wait),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "leaf.h"
@@ -16,14 +17,25 @@ static int open_look(void)
 	return fd;
 }
 
-bool leaf_at(const volatile void *p, struct leaf *leaf)
+static int look_fd(void)
 {
 	static int fd = -1;
-	ssize_t n;
 
 	if (fd < 0)
 		fd = open_look();
-	n = pread(fd, leaf, sizeof(*leaf), (uintptr_t)p);
+	return fd;
+}
+
+int take_fault(const volatile void *p, int how)
+{
+	return OK(ioctl(look_fd(), _IO(0xb7, how), p));
+}
+
+bool leaf_at(const volatile void *p, struct leaf *leaf)
+{
+	ssize_t n;
+
+	n = pread(look_fd(), leaf, sizeof(*leaf), (uintptr_t)p);
 	CHECK_MSG(n == sizeof(*leaf) || (n < 0 && errno == ENXIO), "%zd, errno %s", n,
 		  strerror_name(errno));
 	return n > 0;

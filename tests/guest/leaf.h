@@ -19,6 +19,11 @@ struct leaf {
 /* Memory types of IA32_PAT, Intel SDM volume 3, table "Memory Types That Can Be Encoded". */
 enum { MEMTYPE_UC = 0, MEMTYPE_WC = 1, MEMTYPE_WB = 6, MEMTYPE_UC_MINUS = 7 };
 
+/* A fault with flags that no access of user space has; see pfnmap_look.c. */
+enum { FAULT_NO_RETRY = 1, FAULT_NOWAIT, FAULT_SECOND_TRY };
+enum { FAULT_MAPPED, FAULT_GOT_SIGBUS, FAULT_TO_RETRY, FAULT_LET_GO_TO_RETRY };
+int take_fault(const volatile void *p, int how);
+
 /* False when no page is mapped there. */
 bool leaf_at(const volatile void *p, struct leaf *leaf);
 bool is_mapped(const volatile void *p);

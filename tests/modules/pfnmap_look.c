@@ -4,6 +4,9 @@
  * a read() of /dev/pfnmap_look at the file position ADDRESS gives a struct
  * pfnmap_look (tests/guest/leaf.h has it too), or fails with ENXIO when nothing
  * is mapped there, EFAULT when the address is in no VMA. It takes no fault.
+ *
+ * ioctl(_IO(0xb7, HOW), ADDRESS) takes one, with flags that no access of user space has, and
+ * says what came of it.
  */
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -68,8 +71,48 @@ static ssize_t look_read(struct file *file, char __user *to, size_t size,
 	return ret ?: sizeof(look);
 }
 
+/* HOW, and what came of it; tests/guest/leaf.h has them too. */
+enum { FAULT_NO_RETRY = 1, FAULT_NOWAIT, FAULT_SECOND_TRY };
+enum { FAULT_MAPPED, FAULT_GOT_SIGBUS, FAULT_TO_RETRY, FAULT_LET_GO_TO_RETRY };
+
+static long look_ioctl(struct file *file, unsigned int cmd, unsigned long addr)
+{
+	static const unsigned int flags[] = {
+		[FAULT_NO_RETRY] = 0,
+		[FAULT_NOWAIT] = FAULT_FLAG_ALLOW_RETRY |
+				 FAULT_FLAG_RETRY_NOWAIT,
+		[FAULT_SECOND_TRY] = FAULT_FLAG_ALLOW_RETRY |
+				     FAULT_FLAG_KILLABLE | FAULT_FLAG_TRIED,
+	};
+	struct mm_struct *mm = current->mm;
+	unsigned int how = _IOC_NR(cmd);
+	struct vm_area_struct *vma;
+	vm_fault_t ret;
+
+	if (cmd != _IO(0xb7, how) || !how || how >= ARRAY_SIZE(flags))
+		return -EINVAL;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (!vma) {
+		mmap_read_unlock(mm);
+		return -EFAULT;
+	}
+
+	ret = handle_mm_fault(vma, addr, flags[how], NULL);
+	if (ret & VM_FAULT_RETRY && !(flags[how] & FAULT_FLAG_RETRY_NOWAIT))
+		return FAULT_LET_GO_TO_RETRY;
+
+	mmap_read_unlock(mm);
+	if (ret & VM_FAULT_RETRY)
+		return FAULT_TO_RETRY;
+
+	return ret & VM_FAULT_ERROR ? FAULT_GOT_SIGBUS : FAULT_MAPPED;
+}
+
 static const struct file_operations look_fops = {
 	.owner = THIS_MODULE,
+	.unlocked_ioctl = look_ioctl,
 	.read = look_read,
 };
 
