@@ -129,6 +129,55 @@ static void end_reset(struct running *r)
 	CHECK_EQ(r->wrong, 0);
 }
 
+struct command_writer {
+	pthread_t thread;
+	struct dev *dev;
+	volatile int *stop;
+	unsigned long writes;
+};
+
+static void *write_commands(void *arg)
+{
+	struct command_writer *w = arg;
+	uint16_t on = config_read16(w->dev, PCI_COMMAND) | PCI_COMMAND_MEMORY;
+
+	while (!__atomic_load_n(w->stop, __ATOMIC_RELAXED)) {
+		config_write16(w->dev, PCI_COMMAND, on & ~PCI_COMMAND_MEMORY);
+		config_write16(w->dev, PCI_COMMAND, on);
+		w->writes++;
+	}
+	return NULL;
+}
+
+/*
+ * A reset blocks configuration space before it tells of itself; a write of the
+ * command register holds memory_lock while it waits for that. Neither waits for
+ * the other.
+ */
+static void beside_config_writes(void)
+{
+	struct dev *dev = dev_open("nvme");
+	volatile void *page = map_bar(dev, 2, 0, PAGE);
+	struct command_writer w[4];
+	volatile int stop = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(w); i++) {
+		w[i] = (struct command_writer){ .dev = dev, .stop = &stop };
+		CHECK(pthread_create(&w[i].thread, NULL, write_commands, &w[i]) == 0);
+	}
+	for (i = 0; i < 30; i++) {
+		usleep(1000 + i * 389 % 9000);
+		reset_from_outside(dev);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < ARRAY_SIZE(w); i++) {
+		pthread_join(w[i].thread, NULL);
+		CHECK(w[i].writes > 0);
+	}
+	CHECK_ALIVE(page);
+}
+
 /* Who touches a page meanwhile waits, and sees neither SIGBUS nor all ones. */
 static void access_waits(void)
 {
@@ -368,6 +417,7 @@ static void beside_hot_resets(void)
 }
 
 static const struct test_case cases[] = {
+	CASE_MMAP(beside_config_writes, .seconds = 90),
 	CASE(bar_mappings_survive),	   CASE_MMAP(buffers_survive),
 	CASE_MMAP(decode_stays_off),	   CASE_MMAP(access_waits),
 	CASE_MMAP(exported_in_the_middle), CASE_MMAP(revoked_in_the_middle),

@@ -8,26 +8,39 @@
  */
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
-#include <linux/sched.h>
 #include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
 #include "access.h"
 #include "buf.h"
 
-/* Move every buffer of the device to @state, and tell those who map them. */
-static void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
-				enum vfio_pci_buf_state state)
+/**
+ * vfio_pci_access_set - move every buffer of the device to a state
+ * @vdev: the device, access_lock held
+ * @state: the state
+ *
+ * Tells those who map them, and waits for no importer.
+ *
+ * Return: true when access was lost, so that importers may be still there.
+ */
+bool vfio_pci_access_set(struct vfio_pci_core_device *vdev,
+			 enum vfio_pci_buf_state state)
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
-	enum vfio_pci_buf_state old = list->state;
+	enum vfio_pci_buf_state old;
 	struct vfio_pci_buf *buf = NULL;
 
-	lockdep_assert_held_write(&vdev->memory_lock);
+	lockdep_assert_held(&vdev->access_lock);
 
+	/* A device that nobody has open has no buffers. */
+	if (!list)
+		return false;
+
+	old = list->state;
 	if (old == state)
-		return;
+		return false;
 
 	spin_lock(&list->lock);
 	list->state = state;
@@ -52,10 +65,14 @@ static void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 		}
 	}
 
-	if (old != VFIO_PCI_BUF_LIVE)
-		return;
+	return old == VFIO_PCI_BUF_LIVE;
+}
 
-	/* All were told before the first is waited for. */
+/* All were told before the first is waited for. */
+static void vfio_pci_access_wait_importers(struct vfio_pci_buf_list *list)
+{
+	struct vfio_pci_buf *buf = NULL;
+
 	while ((buf = vfio_pci_buf_next(list, buf)))
 		vfio_pci_buf_wait_importers(buf);
 }
@@ -73,33 +90,25 @@ static void vfio_pci_access_zap_foreign(struct vfio_pci_core_device *vdev)
 	unmap_mapping_range(mapping, start, end - start, true);
 }
 
-static void vfio_pci_access_quiesce(struct vfio_pci_core_device *vdev)
+/* memory_lock has been taken. */
+static void vfio_pci_access_run(struct vfio_pci_core_device *vdev, bool quiesce)
 {
-	vfio_pci_access_zap_foreign(vdev);
+	bool lost = false;
 
-	/* A device of the set that nobody has open has no buffers. */
-	if (vdev->buf_list)
-		vfio_pci_access_set(vdev, VFIO_PCI_BUF_QUIESCING);
-}
+	lockdep_assert_held_write(&vdev->memory_lock);
 
-static void vfio_pci_access_own(struct vfio_pci_core_device *vdev)
-{
-	WRITE_ONCE(vdev->access_owner, current);
-}
+	if (quiesce)
+		vfio_pci_access_zap_foreign(vdev);
 
-/**
- * vfio_pci_access_is_mine - is the caller between a begin and the end?
- * @vdev: the device
- *
- * No lock is needed: only the caller itself can make it so, or not so.
- *
- * Return: true when this thread holds memory_lock for a transition.
- */
-bool vfio_pci_access_is_mine(struct vfio_pci_core_device *vdev)
-{
-	return READ_ONCE(vdev->access_owner) == current;
+	mutex_lock(&vdev->access_lock);
+	vdev->access_running = true;
+	if (quiesce)
+		lost = vfio_pci_access_set(vdev, VFIO_PCI_BUF_QUIESCING);
+	mutex_unlock(&vdev->access_lock);
+
+	if (lost)
+		vfio_pci_access_wait_importers(vdev->buf_list);
 }
-EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_is_mine);
 
 /**
  * vfio_pci_access_init - before anything else here, once for each device
@@ -107,7 +116,17 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_is_mine);
  */
 void vfio_pci_access_init(struct vfio_pci_core_device *vdev)
 {
+	static struct lock_class_key foreign_mmap_key;
+
 	init_rwsem(&vdev->memory_lock);
+	mutex_init(&vdev->access_lock);
+
+	/*
+	 * A driver with an .mmap of its own takes memory_lock in its faults.
+	 * For all others that is an error, which lockdep.c makes visible.
+	 */
+	if (vdev->vdev.ops && vdev->vdev.ops->mmap != vfio_pci_core_mmap)
+		lockdep_set_class(&vdev->memory_lock, &foreign_mmap_key);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_init);
 
@@ -121,8 +140,7 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_init);
 void vfio_pci_access_begin(struct vfio_pci_core_device *vdev)
 {
 	down_write(&vdev->memory_lock);
-	vfio_pci_access_own(vdev);
-	vfio_pci_access_quiesce(vdev);
+	vfio_pci_access_run(vdev, true);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin);
 
@@ -139,8 +157,7 @@ bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev)
 	if (!down_write_trylock(&vdev->memory_lock))
 		return false;
 
-	vfio_pci_access_own(vdev);
-	vfio_pci_access_quiesce(vdev);
+	vfio_pci_access_run(vdev, true);
 	return true;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_trybegin);
@@ -155,25 +172,44 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_trybegin);
 void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev)
 {
 	down_write(&vdev->memory_lock);
-	vfio_pci_access_own(vdev);
+	vfio_pci_access_run(vdev, false);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin_live);
 
-/* What is so now, whatever the path here was about. */
+/* The state that is so now, whatever the path here was about. */
 static enum vfio_pci_buf_state
 vfio_pci_access_derive(struct vfio_pci_core_device *vdev)
 {
-	/* A device that was pulled out does not come back. */
-	if (vdev->pdev->error_state == pci_channel_io_perm_failure)
-		return VFIO_PCI_BUF_SUSPENDED;
-
-	if (vdev->access_holds)
+	if (vdev->access_holds & VFIO_PCI_ACCESS_RESET)
 		return VFIO_PCI_BUF_QUIESCING;
+
+	/*
+	 * Not to be waited for: some recoveries end without a word, and a device
+	 * that was pulled out does not come back.
+	 */
+	if (vdev->access_holds & VFIO_PCI_ACCESS_FROZEN ||
+	    vdev->pdev->error_state == pci_channel_io_perm_failure)
+		return VFIO_PCI_BUF_SUSPENDED;
 
 	if (vdev->pm_runtime_engaged || !__vfio_pci_memory_enabled(vdev))
 		return VFIO_PCI_BUF_SUSPENDED;
 
 	return VFIO_PCI_BUF_LIVE;
+}
+
+/**
+ * vfio_pci_access_settle - move every buffer to the state that is so now
+ * @vdev: the device, access_lock held, and memory_lock or no transition running
+ *
+ * Return: as vfio_pci_access_set().
+ */
+bool vfio_pci_access_settle(struct vfio_pci_core_device *vdev)
+{
+	lockdep_assert_held(&vdev->access_lock);
+
+	/* One that is not open has no virtual configuration space to look at. */
+	return vdev->buf_list &&
+	       vfio_pci_access_set(vdev, vfio_pci_access_derive(vdev));
 }
 
 /**
@@ -186,14 +222,35 @@ vfio_pci_access_derive(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev)
 {
+	bool lost;
+
 	lockdep_assert_held_write(&vdev->memory_lock);
 
-	if (vdev->buf_list)
-		vfio_pci_access_set(vdev, vfio_pci_access_derive(vdev));
-	WRITE_ONCE(vdev->access_owner, NULL);
+	mutex_lock(&vdev->access_lock);
+	vdev->access_running = false;
+	lost = vfio_pci_access_settle(vdev);
+	mutex_unlock(&vdev->access_lock);
+
+	if (lost)
+		vfio_pci_access_wait_importers(vdev->buf_list);
 	up_write(&vdev->memory_lock);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_end);
+
+/**
+ * vfio_pci_buf_list_install - a device that is being opened gets its list
+ * @vdev: the device
+ * @list: the list, a reference to which becomes the device's
+ */
+void vfio_pci_buf_list_install(struct vfio_pci_core_device *vdev,
+			       struct vfio_pci_buf_list *list)
+{
+	vfio_pci_access_begin_live(vdev);
+	mutex_lock(&vdev->access_lock);
+	vdev->buf_list = list;
+	mutex_unlock(&vdev->access_lock);
+	vfio_pci_access_end(vdev);
+}
 
 /**
  * vfio_pci_buf_list_close - the last file of the device is closed
@@ -205,12 +262,17 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_end);
 void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev)
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
+	bool lost;
 
 	vfio_pci_buf_debugfs_remove(list);
 
 	vfio_pci_access_begin_live(vdev);
-	vfio_pci_access_set(vdev, VFIO_PCI_BUF_REVOKED);
+	mutex_lock(&vdev->access_lock);
+	lost = vfio_pci_access_set(vdev, VFIO_PCI_BUF_REVOKED);
 	vdev->buf_list = NULL;
+	mutex_unlock(&vdev->access_lock);
+	if (lost)
+		vfio_pci_access_wait_importers(list);
 	vfio_pci_access_end(vdev);
 
 	vfio_pci_buf_list_put(list);

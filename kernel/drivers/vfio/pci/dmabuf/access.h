@@ -17,6 +17,11 @@ struct vm_area_struct;
  * A transition of the device: every stretch of code that may take BAR access
  * away or give it back stands between one of the begins and the end. All of it
  * runs under memory_lock, write side, which the begin takes and the end drops.
+ *
+ * vdev->access_lock protects access_running, which is true from begin to end,
+ * access_holds, the pointer to the list, and the state of the list. Taken for the
+ * walk at the begin, at the end and in a call of the PCI core; never across the
+ * work of a transition, nor a wait for importers.
  */
 void vfio_pci_access_begin(struct vfio_pci_core_device *vdev);
 bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev);
@@ -24,7 +29,7 @@ void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev);
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev);
 
 /*
- * In vdev->access_holds, under memory_lock: why the device must be left alone
+ * In vdev->access_holds, under access_lock: why the device must be left alone
  * although no transition of VFIO's runs.
  */
 #define VFIO_PCI_ACCESS_RESET	BIT(0)	/* somebody else resets it */
@@ -32,7 +37,6 @@ void vfio_pci_access_end(struct vfio_pci_core_device *vdev);
 
 int vfio_pci_access_system_resume(struct device *dev);
 void vfio_pci_access_init(struct vfio_pci_core_device *vdev);
-bool vfio_pci_access_is_mine(struct vfio_pci_core_device *vdev);
 void vfio_pci_access_error(struct vfio_pci_core_device *vdev,
 			   pci_channel_state_t state);
 

@@ -79,9 +79,7 @@ int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev)
 	if (!list)
 		return -ENOMEM;
 
-	vfio_pci_access_begin_live(vdev);
-	vdev->buf_list = list;
-	vfio_pci_access_end(vdev);
+	vfio_pci_buf_list_install(vdev, list);
 	vfio_pci_buf_debugfs_add(vdev);
 
 	return 0;

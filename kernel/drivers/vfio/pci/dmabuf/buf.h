@@ -24,14 +24,18 @@
  *     dma-buf's list of all DMABUFs	first mmap of a BAR only
  *
  *   vdev->memory_lock, write side		a transition of the device
- *     list->lock				one step of the walk, never longer
- *     buf->resv
- *       buf->fault_lock, write side		the flip of the state
- *     i_mmap lock, page-table lock		the sweep
+ *     vdev->access_lock			its begin and its end
+ *       list->lock				one step of the walk, never longer
+ *       buf->resv
+ *         buf->fault_lock, write side		the flip of the state
+ *       i_mmap lock, page-table lock		the sweep
+ *
+ *   device lock, configuration space blocked	resets and recoveries that VFIO
+ *     vdev->access_lock ...			did not start; see reset.c
  *
  * A fault and an mmap take no other lock of the driver, so nothing that holds
  * memory_lock, however long, is waited for under mmap_lock. A revoke of one
- * buffer enters the second chain at buf->resv: it does not take memory_lock.
+ * buffer enters the second chain at buf->resv: it takes no lock of the device.
  * (Its ioctl resumes a sleeping device first, as every VFIO ioctl does.)
  *
  * Why one sweep is enough: the state is flipped under the write side of the
@@ -103,7 +107,7 @@ enum vfio_pci_buf_state {
  * @bufs: every buffer that has not lost its last reference, newest first, so
  *	that a walk does not meet what is added behind its back
  * @bars: the BAR buffers that are mapped now
- * @state: what a new buffer starts with. Changes under memory_lock as well,
+ * @state: what a new buffer starts with. Changes under access_lock as well,
  *	so whoever holds that may read it.
  * @debugfs: the device's file, while the device is open
  * @device: name of the device, for those who outlive it; constant
@@ -200,6 +204,13 @@ struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
 				       struct vfio_pci_buf *prev);
 void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list);
 
+/* access.c */
+void vfio_pci_buf_list_install(struct vfio_pci_core_device *vdev,
+			       struct vfio_pci_buf_list *list);
+bool vfio_pci_access_set(struct vfio_pci_core_device *vdev,
+			 enum vfio_pci_buf_state state);
+bool vfio_pci_access_settle(struct vfio_pci_core_device *vdev);
+
 /* export.c */
 struct vfio_pci_buf *vfio_pci_buf_get_fd(struct vfio_pci_core_device *vdev,
 					 int fd);
@@ -235,6 +246,8 @@ void vfio_pci_buf_resume(struct vfio_pci_buf *buf);
 void vfio_pci_buf_invalidate_importers(struct vfio_pci_buf *buf);
 void vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf);
 int vfio_pci_buf_wait_importers_killable(struct vfio_pci_buf *buf);
+long vfio_pci_buf_wait_importers_timeout(struct vfio_pci_buf *buf,
+					 long timeout);
 void vfio_pci_buf_notify_resume(struct vfio_pci_buf *buf);
 
 #endif /* VFIO_PCI_DMABUF_BUF_H */

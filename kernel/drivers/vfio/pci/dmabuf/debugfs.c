@@ -112,7 +112,8 @@ void vfio_pci_buf_debugfs_add(struct vfio_pci_core_device *vdev)
  * vfio_pci_buf_debugfs_remove - the device is being closed
  * @list: its list
  *
- * Waits for readers, which take no lock that a caller may hold.
+ * Waits for readers. They take resv of one buffer after the other, and no lock
+ * that the caller holds.
  */
 void vfio_pci_buf_debugfs_remove(struct vfio_pci_buf_list *list)
 {

@@ -50,8 +50,8 @@ static bool vfio_pci_buf_fits_leaf(struct vfio_pci_buf *buf,
 }
 
 struct vfio_pci_fill {
-	struct mm_struct *mm;
-	pgprot_t prot;
+	struct vm_area_struct *vma;
+	unsigned long fault_addr;
 	struct vfio_pci_cursor cursor;
 };
 
@@ -62,8 +62,11 @@ static int vfio_pci_buf_fill_pte(pte_t *pte, unsigned long addr, void *data)
 
 	/* Another thread may have filled some of it. */
 	if (pte_none(ptep_get(pte)))
-		set_pte_at(fill->mm, addr, pte,
-			   pte_mkspecial(pfn_pte(PHYS_PFN(paddr), fill->prot)));
+		set_pte_at(fill->vma->vm_mm, addr, pte,
+			   pte_mkspecial(pfn_pte(PHYS_PFN(paddr),
+						 fill->vma->vm_page_prot)));
+	if (addr == fill->fault_addr)
+		update_mmu_cache(fill->vma, addr, pte);
 
 	return 0;
 }
@@ -87,8 +90,8 @@ static vm_fault_t vfio_pci_buf_fill(struct vm_fault *vmf,
 		vfio_pci_layout_window(&buf->layout, offset, addr,
 				       vma->vm_start, vma->vm_end, PMD_SIZE);
 	struct vfio_pci_fill fill = {
-		.mm = vma->vm_mm,
-		.prot = vma->vm_page_prot,
+		.vma = vma,
+		.fault_addr = addr,
 	};
 
 	vfio_pci_layout_seek(&buf->layout, offset - window.before,
@@ -110,18 +113,26 @@ static vm_fault_t vfio_pci_buf_insert_pages(struct vm_fault *vmf,
 	phys_addr_t start;
 
 	/*
-	 * Another thread may put a leaf here at this moment, if huge pages were
-	 * refused to this fault only. apply_to_page_range() does not take that;
-	 * vmf_insert_pfn() does, and leaves a page table, which stays while we
-	 * hold the VMA's lock.
+	 * Another thread may put a leaf here, if huge pages were refused to
+	 * this fault only. apply_to_page_range() would warn of one. Once
+	 * vmf_insert_pfn() has succeeded there is a page table, which stays
+	 * while we hold the VMA's lock.
 	 */
 	if (vma->vm_ops->huge_fault &&
 	    vfio_pci_buf_fits_leaf(buf, vma, addr, offset, PMD_SIZE, &start)) {
-		vm_fault_t ret = vmf_insert_pfn(vma, addr, PHYS_PFN(start) +
-						((addr & ~PMD_MASK) >> PAGE_SHIFT));
+		vm_fault_t ret;
 
-		if (ret != VM_FAULT_NOPAGE)
+		if (pmd_leaf(pmdp_get_lockless(vmf->pmd)))
+			return VM_FAULT_NOPAGE;
+
+		ret = vmf_insert_pfn(vma, addr, PHYS_PFN(start) +
+				     ((addr & ~PMD_MASK) >> PAGE_SHIFT));
+		if (ret != VM_FAULT_NOPAGE) {
+			/* It has come since. */
+			if (pmd_leaf(pmdp_get_lockless(vmf->pmd)))
+				return VM_FAULT_NOPAGE;
 			return ret;
+		}
 	}
 
 	return vfio_pci_buf_fill(vmf, buf, offset);

@@ -160,6 +160,27 @@ int vfio_pci_buf_wait_importers_killable(struct vfio_pci_buf *buf)
 }
 
 /**
+ * vfio_pci_buf_wait_importers_timeout - the same, for a while
+ * @buf: a buffer whose importers have been told
+ * @timeout: in jiffies
+ *
+ * Return: what is left of @timeout, 0 when there are importers still.
+ */
+long vfio_pci_buf_wait_importers_timeout(struct vfio_pci_buf *buf, long timeout)
+{
+	if (!buf->provider)
+		return timeout;
+
+	timeout = dma_resv_wait_timeout(&buf->resv, DMA_RESV_USAGE_BOOKKEEP,
+					false, timeout);
+	if (timeout <= 0)
+		return 0;
+
+	return wait_var_event_timeout(&buf->nr_dma_maps,
+				      !atomic_read(&buf->nr_dma_maps), timeout);
+}
+
+/**
  * vfio_pci_buf_notify_resume - tell importers that access returns
  * @buf: the buffer, resv held
  *

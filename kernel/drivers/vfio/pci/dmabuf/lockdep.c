@@ -33,15 +33,15 @@ static void vfio_pci_prime_transition(struct mm_struct *mm,
 	down_write(&vdev->memory_lock);
 
 	/*
-	 * Readers of memory_lock copy from and to user space, and a reset waits
-	 * for the IOMMU's group mutex, whose holders fault. So memory_lock is
-	 * never taken under mmap_lock.
+	 * A reset waits for the mutex of the IOMMU group, whose holders may
+	 * need mmap_lock. So memory_lock is never taken under mmap_lock.
 	 */
 	if (mm) {
 		mmap_read_lock(mm);
 		mmap_read_unlock(mm);
 	}
 
+	mutex_lock(&vdev->access_lock);
 	spin_lock(&buf->list->lock);
 	spin_unlock(&buf->list->lock);
 
@@ -49,6 +49,7 @@ static void vfio_pci_prime_transition(struct mm_struct *mm,
 	down_write(&buf->fault_lock);
 	up_write(&buf->fault_lock);
 	dma_resv_unlock(&buf->resv);
+	mutex_unlock(&vdev->access_lock);
 
 	up_write(&vdev->memory_lock);
 }

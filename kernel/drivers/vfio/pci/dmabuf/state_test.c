@@ -4,8 +4,8 @@
  * of them, who waits for whom, and who goes when. The device is made of memory;
  * the DMABUFs are real.
  *
- * A test that fails with memory_lock held, or with a thread that waits for it,
- * leaks the device, as nobody can tell any more who is going to use it.
+ * A test that fails with a lock of the device held, or with a thread that waits
+ * for one, leaks the device, as nobody can tell any more who is going to use it.
  */
 #include <kunit/device.h>
 #include <kunit/test.h>
@@ -16,11 +16,13 @@
 #include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/wait_bit.h>
+#include <uapi/linux/dma-buf.h>
 
 #include "access.h"
 #include "buf.h"
@@ -114,6 +116,7 @@ static void fake_forget(struct fake *fake)
 
 static int buf_new_unless(struct fake *fake, struct vfio_pci_buf **out)
 {
+	static const char name[DMA_BUF_NAME_LEN] = "kunit";
 	struct phys_vec vec = { SZ_4G, SZ_4K };
 	struct vfio_pci_buf *buf;
 	int ret;
@@ -125,7 +128,7 @@ static int buf_new_unless(struct fake *fake, struct vfio_pci_buf **out)
 	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
 	if (!ret)
 		ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops, O_RDWR,
-					   "kunit");
+					   name);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ret;
@@ -191,12 +194,28 @@ static void expect_all(struct fake *fake, enum vfio_pci_buf_state state)
 					state);
 }
 
+static u8 holds_of(struct fake *fake)
+{
+	return READ_ONCE(fake->vdev->access_holds);
+}
+
 static void expect_idle(struct fake *fake)
 {
-	KUNIT_EXPECT_FALSE(fake->test, vfio_pci_access_is_mine(fake->vdev));
-	KUNIT_EXPECT_NULL(fake->test, fake->vdev->access_owner);
+	KUNIT_EXPECT_FALSE(fake->test, fake->vdev->access_running);
+	KUNIT_EXPECT_FALSE(fake->test,
+			   mutex_is_locked(&fake->vdev->access_lock));
 	KUNIT_EXPECT_FALSE(fake->test,
 			   rwsem_is_locked(&fake->vdev->memory_lock));
+}
+
+/* A transition runs and is at its work, which only memory_lock covers. */
+static void expect_running(struct fake *fake)
+{
+	KUNIT_EXPECT_TRUE(fake->test, fake->vdev->access_running);
+	KUNIT_EXPECT_FALSE(fake->test,
+			   mutex_is_locked(&fake->vdev->access_lock));
+	KUNIT_EXPECT_TRUE(fake->test,
+			  rwsem_is_locked(&fake->vdev->memory_lock));
 }
 
 /*
@@ -259,21 +278,6 @@ static bool actor_join(struct actor *actor, bool *ok)
 	return true;
 }
 
-/* The actor queues behind the lock that the caller holds, and goes nowhere. */
-static void expect_waits(struct actor *actor)
-{
-	struct fake *fake = actor->fake;
-	unsigned long end = jiffies + PATIENCE;
-
-	while (!rwsem_is_contended(&fake->vdev->memory_lock) &&
-	       !completion_done(&actor->done) && time_before(jiffies, end))
-		usleep_range(500, 1000);
-	msleep(20);
-	KUNIT_EXPECT_TRUE(fake->test,
-			  rwsem_is_contended(&fake->vdev->memory_lock));
-	KUNIT_EXPECT_FALSE(fake->test, completion_done(&actor->done));
-}
-
 static int state_init(struct kunit *test)
 {
 	struct fake *fake = kzalloc_obj(*fake);
@@ -317,6 +321,7 @@ static void state_exit(struct kunit *test)
 		return;
 
 	if (rwsem_is_locked(&fake->vdev->memory_lock) ||
+	    mutex_is_locked(&fake->vdev->access_lock) ||
 	    atomic_read(&fake->nr_actors)) {
 		KUNIT_FAIL(test, "left with the device in use");
 		return;
@@ -359,6 +364,11 @@ static void new_buffer(struct kunit *test)
 	vfio_pci_core_reset_prepare(fake->pdev);
 	KUNIT_EXPECT_EQ(test, buf_state(buf_new(fake)), QUIESCING);
 	vfio_pci_core_reset_done(fake->pdev);
+	expect_all(fake, LIVE);
+
+	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+	KUNIT_EXPECT_EQ(test, buf_state(buf_new(fake)), SUSPENDED);
+	vfio_pci_core_aer_resume(fake->pdev);
 	expect_all(fake, LIVE);
 
 	/* One that was late: the device has been closed. */
@@ -407,7 +417,7 @@ static void begin_and_end(struct kunit *test)
 	expect_idle(fake);
 
 	vfio_pci_access_begin(fake->vdev);
-	KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
+	expect_running(fake);
 	expect_all(fake, QUIESCING);
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, LIVE);
@@ -425,7 +435,7 @@ static void begin_and_end(struct kunit *test)
 	fake_set(fake, &answers);
 	expect_all(fake, SUSPENDED);
 	KUNIT_EXPECT_TRUE(test, vfio_pci_access_trybegin(fake->vdev));
-	KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
+	expect_running(fake);
 	expect_all(fake, QUIESCING);
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, LIVE);
@@ -440,7 +450,7 @@ static void begin_live(struct kunit *test)
 	buf_new(fake);
 
 	vfio_pci_access_begin_live(fake->vdev);
-	KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
+	expect_running(fake);
 	expect_all(fake, LIVE);
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, LIVE);
@@ -500,10 +510,7 @@ static void end_derives(struct kunit *test)
 
 static void reader_holds(struct actor *actor)
 {
-	struct vfio_pci_core_device *vdev = actor->fake->vdev;
-
-	actor->ok = !vfio_pci_access_trybegin(vdev) &&
-		    !vfio_pci_access_is_mine(vdev);
+	actor->ok = !vfio_pci_access_trybegin(actor->fake->vdev);
 }
 
 static void trybegin_contended(struct kunit *test)
@@ -521,17 +528,17 @@ static void trybegin_contended(struct kunit *test)
 		return;
 	KUNIT_EXPECT_TRUE(test, ok);
 	expect_all(fake, LIVE);
-	KUNIT_EXPECT_NULL(test, fake->vdev->access_owner);
+	KUNIT_EXPECT_FALSE(test, fake->vdev->access_running);
 	up_read(&fake->vdev->memory_lock);
 
-	/* A transition of another thread: it stays the owner. */
+	/* A transition of another thread, which goes on. */
 	vfio_pci_access_begin_live(fake->vdev);
 	actor = actor_start(fake, reader_holds, NULL);
 	if (!actor_join(actor, &ok))
 		return;
 	KUNIT_EXPECT_TRUE(test, ok);
 	expect_all(fake, LIVE);
-	KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
+	expect_running(fake);
 	vfio_pci_access_end(fake->vdev);
 	expect_idle(fake);
 
@@ -671,15 +678,26 @@ static void outside_reset(struct kunit *test)
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, QUIESCING);
 
-	/* Faults of a device that was pulled out have nothing to wait for. */
+	/* Pulled out, or an error: the end of the reset is waited for. */
 	fake_look(fake, &pulled_out);
-	expect_all(fake, SUSPENDED);
+	expect_all(fake, QUIESCING);
 	fake_look(fake, &answers);
+	expect_all(fake, QUIESCING);
+	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
 	expect_all(fake, QUIESCING);
 
 	vfio_pci_core_reset_done(fake->pdev);
 	expect_all(fake, LIVE);
 	expect_idle(fake);
+
+	/* Pulled out in the middle: with its end there is nothing to wait for. */
+	vfio_pci_core_reset_prepare(fake->pdev);
+	fake_set(fake, &pulled_out);
+	expect_all(fake, QUIESCING);
+	vfio_pci_core_reset_done(fake->pdev);
+	expect_all(fake, SUSPENDED);
+	fake_look(fake, &answers);
+	expect_all(fake, LIVE);
 
 	/* The reset took memory decode away. */
 	vfio_pci_core_reset_prepare(fake->pdev);
@@ -705,30 +723,44 @@ static void nested_work(struct actor *actor)
 	for (i = 0; i < 2; i++) {
 		vfio_pci_core_reset_prepare(fake->pdev);
 		expect_all(fake, QUIESCING);
-		KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
-		KUNIT_EXPECT_EQ(test, fake->vdev->access_holds, 0);
+		expect_running(fake);
+		KUNIT_EXPECT_EQ(test, holds_of(fake), VFIO_PCI_ACCESS_RESET);
 		vfio_pci_core_reset_done(fake->pdev);
 		expect_all(fake, QUIESCING);
-		KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
-		KUNIT_EXPECT_TRUE(test,
-				  rwsem_is_locked(&fake->vdev->memory_lock));
+		expect_running(fake);
+		KUNIT_EXPECT_EQ(test, holds_of(fake), 0);
 	}
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, LIVE);
 
-	/* A prepare whose done never comes leaves no hold behind. */
+	/* A prepare whose done is late: the end does not stand for it. */
 	KUNIT_EXPECT_TRUE(test, vfio_pci_access_trybegin(fake->vdev));
 	vfio_pci_core_reset_prepare(fake->pdev);
 	fake_set(fake, &decode_off);
 	vfio_pci_access_end(fake->vdev);
+	expect_all(fake, QUIESCING);
+	KUNIT_EXPECT_EQ(test, holds_of(fake), VFIO_PCI_ACCESS_RESET);
+	expect_idle(fake);
+	vfio_pci_core_reset_done(fake->pdev);
 	expect_all(fake, SUSPENDED);
 
 	/* Below a begin that takes nothing away, as well. */
 	vfio_pci_access_begin_live(fake->vdev);
-	vfio_pci_core_reset_prepare(fake->pdev);
-	vfio_pci_core_reset_done(fake->pdev);
 	expect_all(fake, SUSPENDED);
+	vfio_pci_core_reset_prepare(fake->pdev);
+	expect_all(fake, QUIESCING);
+	vfio_pci_core_reset_done(fake->pdev);
+	expect_all(fake, QUIESCING);
 	fake_set(fake, &answers);
+	vfio_pci_access_end(fake->vdev);
+	expect_all(fake, LIVE);
+
+	vfio_pci_access_begin_live(fake->vdev);
+	expect_all(fake, LIVE);
+	vfio_pci_core_reset_prepare(fake->pdev);
+	expect_all(fake, QUIESCING);
+	vfio_pci_core_reset_done(fake->pdev);
+	expect_all(fake, QUIESCING);
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, LIVE);
 }
@@ -749,16 +781,21 @@ static void nested_frozen_work(struct actor *actor)
 	struct fake *fake = actor->fake;
 
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
-	expect_all(fake, QUIESCING);
+	expect_all(fake, SUSPENDED);
 
 	/* VFIO's own transitions without a reset do not thaw it. */
 	vfio_pci_access_begin(fake->vdev);
-	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, QUIESCING);
+	vfio_pci_access_end(fake->vdev);
+	expect_all(fake, SUSPENDED);
+	KUNIT_EXPECT_EQ(fake->test, holds_of(fake), VFIO_PCI_ACCESS_FROZEN);
 
 	vfio_pci_access_begin(fake->vdev);
 	vfio_pci_core_reset_prepare(fake->pdev);
+	KUNIT_EXPECT_EQ(fake->test, holds_of(fake),
+			VFIO_PCI_ACCESS_RESET | VFIO_PCI_ACCESS_FROZEN);
 	vfio_pci_core_reset_done(fake->pdev);
+	KUNIT_EXPECT_EQ(fake->test, holds_of(fake), 0);
 	expect_all(fake, QUIESCING);
 	vfio_pci_access_end(fake->vdev);
 	expect_all(fake, LIVE);
@@ -782,57 +819,233 @@ static void prepare_work(struct actor *actor)
 static void done_work(struct actor *actor)
 {
 	vfio_pci_core_reset_done(actor->fake->pdev);
-	actor->ok = actor->fake->list->state == LIVE;
+	actor->ok = true;
 }
 
 static void frozen_work(struct actor *actor)
 {
-	vfio_pci_access_error(actor->fake->vdev, pci_channel_io_frozen);
-	actor->ok = actor->fake->list->state == QUIESCING;
+	actor->ok = vfio_pci_core_aer_err_detected(actor->fake->pdev,
+						   pci_channel_io_frozen) ==
+		    PCI_ERS_RESULT_CAN_RECOVER;
+}
+
+static void failure_work(struct actor *actor)
+{
+	actor->ok = vfio_pci_core_aer_err_detected(actor->fake->pdev,
+						   pci_channel_io_perm_failure) ==
+		    PCI_ERS_RESULT_CAN_RECOVER;
 }
 
 static void resume_work(struct actor *actor)
 {
 	vfio_pci_core_aer_resume(actor->fake->pdev);
-	actor->ok = actor->fake->list->state == LIVE;
+	actor->ok = true;
 }
 
-/* One thread resets the device while another is in a transition. */
-static void outside_waits(struct kunit *test)
+/* What the PCI core calls, in an order in which each one changes something. */
+static const struct call {
+	void (*work)(struct actor *actor);
+	u8 holds;
+	/* What it makes of a device that answers, when no transition runs. */
+	enum vfio_pci_buf_state state;
+} calls[] = {
+	{ prepare_work, VFIO_PCI_ACCESS_RESET, QUIESCING },
+	{ done_work, 0, LIVE },
+	{ frozen_work, VFIO_PCI_ACCESS_FROZEN, SUSPENDED },
+	{ resume_work, 0, LIVE },
+	{ frozen_work, VFIO_PCI_ACCESS_FROZEN, SUSPENDED },
+	{ failure_work, 0, LIVE },
+	{ frozen_work, VFIO_PCI_ACCESS_FROZEN, SUSPENDED },
+	{ prepare_work, VFIO_PCI_ACCESS_RESET | VFIO_PCI_ACCESS_FROZEN,
+	  QUIESCING },
+	{ resume_work, VFIO_PCI_ACCESS_RESET, QUIESCING },
+	{ frozen_work, VFIO_PCI_ACCESS_RESET | VFIO_PCI_ACCESS_FROZEN,
+	  QUIESCING },
+	{ done_work, 0, LIVE },
+};
+
+/* Return: did another thread get through the call? */
+static bool call_elsewhere(struct fake *fake, const struct call *call)
 {
-	static const struct {
-		void (*work)(struct actor *actor);
-		u8 before, after;
-	} steps[] = {
-		{ prepare_work, 0, VFIO_PCI_ACCESS_RESET },
-		{ done_work, VFIO_PCI_ACCESS_RESET, 0 },
-		{ frozen_work, 0, VFIO_PCI_ACCESS_FROZEN },
-		{ resume_work, VFIO_PCI_ACCESS_FROZEN, 0 },
-	};
+	bool ok = false;
+
+	if (!actor_join(actor_start(fake, call->work, NULL), &ok))
+		return false;
+	KUNIT_EXPECT_TRUE(fake->test, ok);
+	KUNIT_EXPECT_EQ(fake->test, holds_of(fake), call->holds);
+	return true;
+}
+
+/*
+ * The core calls while another thread is in a transition. The call does not
+ * wait, and the end of the transition knows of it.
+ */
+static void outside_in_transition(struct kunit *test)
+{
 	struct fake *fake = test->priv;
 	u32 i;
 
 	buf_new(fake);
-	for (i = 0; i < ARRAY_SIZE(steps); i++) {
-		struct actor *actor;
-		bool ok = false;
-
+	buf_new(fake);
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
 		vfio_pci_access_begin(fake->vdev);
 		expect_all(fake, QUIESCING);
-		actor = actor_start(fake, steps[i].work, NULL);
-		expect_waits(actor);
-		KUNIT_EXPECT_EQ(test, fake->vdev->access_holds,
-				steps[i].before);
-		expect_all(fake, QUIESCING);
-		KUNIT_EXPECT_TRUE(test, vfio_pci_access_is_mine(fake->vdev));
-		vfio_pci_access_end(fake->vdev);
-		if (!actor_join(actor, &ok))
+		if (!call_elsewhere(fake, &calls[i]))
 			return;
-		KUNIT_EXPECT_TRUE(test, ok);
-		KUNIT_EXPECT_EQ(test, fake->vdev->access_holds, steps[i].after);
-		expect_all(fake, steps[i].after ? QUIESCING : LIVE);
+		expect_all(fake, QUIESCING);
+		expect_running(fake);
+		vfio_pci_access_end(fake->vdev);
+		expect_all(fake, calls[i].state);
+		KUNIT_EXPECT_EQ(test, holds_of(fake), calls[i].holds);
 		expect_idle(fake);
 	}
+
+	/* All of them in one. */
+	vfio_pci_access_begin(fake->vdev);
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		if (!call_elsewhere(fake, &calls[i]))
+			return;
+		expect_all(fake, QUIESCING);
+		expect_running(fake);
+	}
+	vfio_pci_access_end(fake->vdev);
+	expect_all(fake, LIVE);
+	expect_idle(fake);
+}
+
+/* The same in one that took nothing away: the call does. */
+static void outside_in_live_transition(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	u32 i;
+
+	buf_new(fake);
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		bool holds = calls[i].work == prepare_work ||
+			     calls[i].work == frozen_work;
+		enum vfio_pci_buf_state before = fake->list->state;
+
+		vfio_pci_access_begin_live(fake->vdev);
+		expect_all(fake, before);
+		if (!call_elsewhere(fake, &calls[i]))
+			return;
+		/* Whatever it is that ends, only the end gives access. */
+		expect_all(fake, holds ? QUIESCING : before);
+		expect_running(fake);
+		vfio_pci_access_end(fake->vdev);
+		expect_all(fake, calls[i].state);
+		expect_idle(fake);
+	}
+}
+
+/*
+ * Whoever holds memory_lock may wait for the device to be unlocked, for its
+ * configuration space or for pci_bus_sem, all of which the core has when it
+ * calls. So no call waits for memory_lock, whoever has it for what.
+ */
+static void outside_without_memory_lock(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	u32 i;
+
+	buf_new(fake);
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		down_write(&fake->vdev->memory_lock);
+		if (!call_elsewhere(fake, &calls[i]))
+			return;
+		expect_all(fake, calls[i].state);
+		KUNIT_EXPECT_FALSE(test, fake->vdev->access_running);
+		up_write(&fake->vdev->memory_lock);
+		expect_idle(fake);
+	}
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		down_read(&fake->vdev->memory_lock);
+		if (!call_elsewhere(fake, &calls[i]))
+			return;
+		expect_all(fake, calls[i].state);
+		up_read(&fake->vdev->memory_lock);
+		expect_idle(fake);
+	}
+}
+
+/* A device that nobody has open: no crash, and the hold is known later. */
+static void outside_of_closed(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	u32 i;
+
+	vfio_pci_buf_list_close(fake->vdev);
+	fake_forget(fake);
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		/* These look at the list. */
+		if (calls[i].work == prepare_work)
+			vfio_pci_core_reset_prepare(fake->pdev);
+		else if (!call_elsewhere(fake, &calls[i]))
+			return;
+		KUNIT_EXPECT_EQ(test, holds_of(fake), calls[i].holds);
+		fake_open(fake);
+		KUNIT_EXPECT_EQ(test, fake->list->state, calls[i].state);
+		KUNIT_EXPECT_EQ(test, holds_of(fake), calls[i].holds);
+		vfio_pci_buf_list_close(fake->vdev);
+		fake_forget(fake);
+		expect_idle(fake);
+	}
+	fake_open(fake);
+}
+
+static void calls_work(struct actor *actor)
+{
+	struct fake *fake = actor->fake;
+	const enum vfio_pci_buf_state *state = &fake->list->state;
+
+	actor->ok = true;
+	while (!completion_done(&actor->go) && actor->ok) {
+		vfio_pci_core_reset_prepare(fake->pdev);
+		/* Whatever begins and ends meanwhile. */
+		if (READ_ONCE(*state) != QUIESCING)
+			actor->ok = false;
+		usleep_range(10, 200);
+		if (READ_ONCE(*state) != QUIESCING)
+			actor->ok = false;
+		vfio_pci_core_reset_done(fake->pdev);
+
+		vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+		if (READ_ONCE(*state) == LIVE)
+			actor->ok = false;
+		usleep_range(10, 200);
+		if (READ_ONCE(*state) == LIVE)
+			actor->ok = false;
+		vfio_pci_core_aer_resume(fake->pdev);
+	}
+}
+
+/* No end of a transition gives back what the core holds, nor the reverse. */
+static void outside_in_a_crowd(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct actor *actor;
+	bool ok = false;
+	u32 round;
+
+	buf_new(fake);
+	buf_new(fake);
+	actor = actor_start(fake, calls_work, NULL);
+	for (round = 0; round < 200 && !completion_done(&actor->done); round++) {
+		vfio_pci_access_begin(fake->vdev);
+		expect_all(fake, QUIESCING);
+		usleep_range(10, 100);
+		expect_all(fake, QUIESCING);
+		vfio_pci_access_end(fake->vdev);
+		vfio_pci_access_begin_live(fake->vdev);
+		vfio_pci_access_end(fake->vdev);
+	}
+	complete_all(&actor->go);
+	if (!actor_join(actor, &ok))
+		return;
+	KUNIT_EXPECT_TRUE(test, ok);
+	expect_all(fake, LIVE);
+	expect_idle(fake);
 }
 
 static void recovery(struct kunit *test)
@@ -846,13 +1059,15 @@ static void recovery(struct kunit *test)
 	vfio_pci_access_error(fake->vdev, pci_channel_io_normal);
 	expect_all(fake, LIVE);
 
+	/* Faults are not to wait: some recoveries end without a word. */
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
-	expect_all(fake, QUIESCING);
+	expect_all(fake, SUSPENDED);
 	/* A second error before the first is dealt with. */
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
-	expect_all(fake, QUIESCING);
+	expect_all(fake, SUSPENDED);
 	vfio_pci_access_error(fake->vdev, pci_channel_io_normal);
-	expect_all(fake, QUIESCING);
+	expect_all(fake, SUSPENDED);
+	KUNIT_EXPECT_EQ(test, holds_of(fake), VFIO_PCI_ACCESS_FROZEN);
 	vfio_pci_core_aer_resume(fake->pdev);
 	expect_all(fake, LIVE);
 	/* One resume more than there were errors. */
@@ -875,7 +1090,7 @@ static void recovery_given_up(struct kunit *test)
 	buf_new(fake);
 
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
-	expect_all(fake, QUIESCING);
+	expect_all(fake, SUSPENDED);
 	fake_set(fake, &pulled_out);
 	vfio_pci_access_error(fake->vdev, pci_channel_io_perm_failure);
 	expect_all(fake, SUSPENDED);
@@ -888,7 +1103,7 @@ static void recovery_given_up(struct kunit *test)
 	vfio_pci_core_aer_resume(fake->pdev);
 	expect_all(fake, SUSPENDED);
 	vfio_pci_core_reset_prepare(fake->pdev);
-	expect_all(fake, SUSPENDED);
+	expect_all(fake, QUIESCING);
 	vfio_pci_core_reset_done(fake->pdev);
 	expect_all(fake, SUSPENDED);
 
@@ -901,15 +1116,15 @@ static void recovery_given_up(struct kunit *test)
 
 	/*
 	 * pcie_do_recovery() that fails tells of a permanent failure of a
-	 * device that it leaves frozen. Whatever is true then, faults have
-	 * nothing to wait for.
+	 * device that it leaves frozen, and the user is to reset it. Faults have
+	 * nothing to wait for until then.
 	 */
 	fake_look(fake, &answers);
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
 	fake->pdev->error_state = pci_channel_io_frozen;
 	vfio_pci_access_error(fake->vdev, pci_channel_io_perm_failure);
-	KUNIT_EXPECT_NE(test, fake->list->state, QUIESCING);
-	KUNIT_EXPECT_EQ(test, fake->vdev->access_holds, 0);
+	expect_all(fake, LIVE);
+	KUNIT_EXPECT_EQ(test, holds_of(fake), 0);
 	fake_look(fake, &answers);
 }
 
@@ -921,10 +1136,12 @@ static void recovery_by_reset(struct kunit *test)
 	buf_new(fake);
 
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+	expect_all(fake, SUSPENDED);
 	vfio_pci_core_reset_prepare(fake->pdev);
 	expect_all(fake, QUIESCING);
 	vfio_pci_core_reset_done(fake->pdev);
 	expect_all(fake, LIVE);
+	KUNIT_EXPECT_EQ(test, holds_of(fake), 0);
 
 	/* A resume in the middle of a reset is not the end of the reset. */
 	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
@@ -1073,7 +1290,7 @@ static void list_close_states(struct kunit *test)
 	struct fake *fake = test->priv;
 	u32 i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 5; i++) {
 		struct vfio_pci_buf *buf = buf_new(fake);
 
 		if (i == 1)
@@ -1082,6 +1299,9 @@ static void list_close_states(struct kunit *test)
 			vfio_pci_core_reset_prepare(fake->pdev);
 		else if (i == 3)
 			fake_look(fake, &pulled_out);
+		else if (i == 4)
+			vfio_pci_access_error(fake->vdev,
+					      pci_channel_io_frozen);
 
 		vfio_pci_buf_list_close(fake->vdev);
 		expect_all(fake, REVOKED);
@@ -1153,6 +1373,26 @@ static void waiters_wake(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, completion_done(&actor->done));
 	vfio_pci_core_reset_done(fake->pdev);
 	expect_woken(actor);
+
+	/* The end of a transition in the middle of a reset does not wake. */
+	vfio_pci_access_begin(fake->vdev);
+	actor = start_waiter(fake, buf);
+	vfio_pci_core_reset_prepare(fake->pdev);
+	vfio_pci_access_end(fake->vdev);
+	msleep(20);
+	KUNIT_EXPECT_FALSE(test, completion_done(&actor->done));
+	vfio_pci_core_reset_done(fake->pdev);
+	expect_woken(actor);
+
+	/* An error in a transition: there is an end, but no access. */
+	vfio_pci_access_begin(fake->vdev);
+	actor = start_waiter(fake, buf);
+	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+	msleep(20);
+	KUNIT_EXPECT_FALSE(test, completion_done(&actor->done));
+	vfio_pci_access_end(fake->vdev);
+	expect_woken(actor);
+	vfio_pci_core_aer_resume(fake->pdev);
 
 	/* A revoke of this one; the other goes on waiting. */
 	vfio_pci_access_begin(fake->vdev);
@@ -1247,9 +1487,25 @@ static void importers_are_told(struct kunit *test)
 	vfio_pci_core_reset_done(fake->pdev);
 	KUNIT_EXPECT_EQ(test, importer.told, 6);
 
+	/* So does an error, and one in a transition that took nothing away. */
+	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+	KUNIT_EXPECT_EQ(test, importer.told, 7);
+	KUNIT_EXPECT_EQ(test, importer.found, SUSPENDED);
+	vfio_pci_core_aer_resume(fake->pdev);
+	KUNIT_EXPECT_EQ(test, importer.told, 8);
+	vfio_pci_access_begin_live(fake->vdev);
+	KUNIT_EXPECT_EQ(test, importer.told, 8);
+	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+	KUNIT_EXPECT_EQ(test, importer.told, 9);
+	KUNIT_EXPECT_EQ(test, importer.found, QUIESCING);
+	vfio_pci_core_aer_resume(fake->pdev);
+	KUNIT_EXPECT_EQ(test, importer.told, 9);
+	vfio_pci_access_end(fake->vdev);
+	KUNIT_EXPECT_EQ(test, importer.told, 10);
+
 	/* The device is closed: for good. */
 	vfio_pci_buf_list_close(fake->vdev);
-	KUNIT_EXPECT_EQ(test, importer.told, 7);
+	KUNIT_EXPECT_EQ(test, importer.told, 11);
 	KUNIT_EXPECT_EQ(test, importer.found, REVOKED);
 
 	dma_buf_detach(buf->dmabuf, attachment);
@@ -1282,12 +1538,21 @@ static void close_work(struct actor *actor)
 	actor->ok = !atomic_read(&actor->buf->nr_dma_maps);
 }
 
-/* A transition waits for mappings; all are told before the first is waited for. */
+/*
+ * A transition waits for mappings, and a reset of somebody else does; all are
+ * told before the first is waited for. The core may call meanwhile.
+ */
 static void importers_are_waited_for(struct kunit *test)
 {
-	static void (* const works[])(struct actor *actor) = {
-		begin_work, look_work, prepare_work, frozen_work,
-		revoked_begin_work, close_work,
+	static const struct {
+		void (*work)(struct actor *actor);
+		bool transition;
+	} works[] = {
+		{ begin_work, true },
+		{ look_work, true },
+		{ prepare_work, false },
+		{ revoked_begin_work, true },
+		{ close_work, true },
 	};
 	struct fake *fake = test->priv;
 	struct p2pdma_provider *provider;
@@ -1310,15 +1575,17 @@ static void importers_are_waited_for(struct kunit *test)
 		bool ok = false;
 
 		atomic_inc(&busy->nr_dma_maps);
-		actor = actor_start(fake, works[i], busy);
+		actor = actor_start(fake, works[i].work, busy);
 		while (buf_state(idle) == LIVE && time_before(jiffies, end))
 			usleep_range(500, 1000);
 		msleep(20);
 		KUNIT_EXPECT_NE(test, buf_state(idle), LIVE);
 		KUNIT_EXPECT_NE(test, buf_state(busy), LIVE);
 		KUNIT_EXPECT_FALSE(test, completion_done(&actor->done));
-		KUNIT_EXPECT_TRUE(test,
-				  rwsem_is_locked(&fake->vdev->memory_lock));
+		KUNIT_EXPECT_EQ(test, works[i].transition,
+				rwsem_is_locked(&fake->vdev->memory_lock));
+		KUNIT_EXPECT_FALSE(test,
+				   mutex_is_locked(&fake->vdev->access_lock));
 
 		/* As the importer that unmaps. */
 		atomic_dec_and_wake_up(&busy->nr_dma_maps);
@@ -1328,6 +1595,122 @@ static void importers_are_waited_for(struct kunit *test)
 		fake_set(fake, &answers);
 		vfio_pci_core_reset_done(fake->pdev);
 	}
+}
+
+/* Who tells of an error may have to reach the importer's device first. */
+static void error_waits_for_no_importer(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct p2pdma_provider *provider;
+	struct vfio_pci_buf *buf;
+	u32 i;
+
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
+	buf = buf_new(fake);
+	buf->provider = provider;
+	atomic_inc(&buf->nr_dma_maps);
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		if (calls[i].holds & VFIO_PCI_ACCESS_RESET)
+			continue;
+		if (!call_elsewhere(fake, &calls[i]))
+			return;
+		expect_all(fake, calls[i].state);
+	}
+
+	atomic_dec_and_wake_up(&buf->nr_dma_maps);
+}
+
+static void timed_prepare_work(struct actor *actor)
+{
+	unsigned long start = jiffies;
+
+	vfio_pci_core_reset_prepare(actor->fake->pdev);
+	actor->ret = jiffies - start;
+	/* One budget of five seconds for all of them. */
+	actor->ok = actor->ret >= 5 * HZ && actor->ret < 10 * HZ;
+	if (!actor->ok)
+		pr_err("reset_prepare took %d jiffies\n", actor->ret);
+}
+
+/* Some importers do not let go, and the core has the device locked. */
+static void prepare_is_bounded(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct p2pdma_provider *provider;
+	bool ok = false;
+	u32 i;
+
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
+	for (i = 0; i < 3; i++) {
+		buf_new(fake)->provider = provider;
+		atomic_inc(&fake->bufs[i]->nr_dma_maps);
+	}
+
+	if (!actor_join(actor_start(fake, timed_prepare_work, NULL), &ok))
+		return;
+	KUNIT_EXPECT_TRUE(test, ok);
+	expect_all(fake, QUIESCING);
+	KUNIT_EXPECT_EQ(test, holds_of(fake), VFIO_PCI_ACCESS_RESET);
+	expect_idle(fake);
+	/* It holds none of them, nor the list. */
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, kref_read(&fake->bufs[i]->kref), 1);
+	KUNIT_EXPECT_EQ(test, kref_read(&fake->list->kref), 2 + 3);
+
+	for (i = 0; i < 3; i++)
+		atomic_dec_and_wake_up(&fake->bufs[i]->nr_dma_maps);
+	vfio_pci_core_reset_done(fake->pdev);
+	expect_all(fake, LIVE);
+}
+
+static void late_prepare_work(struct actor *actor)
+{
+	vfio_pci_core_reset_prepare(actor->fake->pdev);
+	actor->ok = !atomic_read(&actor->buf->nr_dma_maps);
+}
+
+/* The list that it walks does not go. */
+static void closed_in_prepare(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned long end = jiffies + PATIENCE;
+	struct p2pdma_provider *provider;
+	struct vfio_pci_buf *buf;
+	struct actor *actor;
+	bool ok = false;
+
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
+	buf = buf_new(fake);
+	buf->provider = provider;
+	atomic_inc(&buf->nr_dma_maps);
+	actor = actor_start(fake, late_prepare_work, buf);
+	while (buf_state(buf) == LIVE && time_before(jiffies, end))
+		usleep_range(500, 1000);
+	msleep(20);
+	KUNIT_EXPECT_FALSE(test, completion_done(&actor->done));
+
+	/* The importer has let go, but the one who waits does not know yet. */
+	atomic_dec(&buf->nr_dma_maps);
+	vfio_pci_buf_list_close(fake->vdev);
+	expect_all(fake, REVOKED);
+	wake_up_var(&buf->nr_dma_maps);
+	if (!actor_join(actor, &ok))
+		return;
+	KUNIT_EXPECT_TRUE(test, ok);
+	expect_all(fake, REVOKED);
+	KUNIT_EXPECT_EQ(test, kref_read(&fake->list->kref), 2);
+	buf_release(fake, buf, false);
+	fake_forget(fake);
+
+	/* The next opening waits for the end of the reset. */
+	fake_open(fake);
+	expect_all(fake, QUIESCING);
+	vfio_pci_core_reset_done(fake->pdev);
+	expect_all(fake, LIVE);
 }
 
 /* ---- the walk ---- */
@@ -1396,11 +1779,15 @@ static void walk_sees_each_once(struct kunit *test)
 static void walk_while_current_goes(struct kunit *test)
 {
 	struct fake *fake = test->priv;
+	struct p2pdma_provider *provider;
 	struct vfio_pci_buf *buf = NULL;
 	u32 i, steps = 0;
 
+	/* Where there may be importers, a walk looks for the DMABUF. */
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
 	for (i = 0; i < 5; i++)
-		buf_new(fake);
+		buf_new(fake)->provider = provider;
 
 	while ((buf = vfio_pci_buf_next(fake->list, buf))) {
 		steps++;
@@ -1605,6 +1992,55 @@ static void run_failure(struct fake *fake, const struct truth *truth)
 	vfio_pci_access_error(fake->vdev, pci_channel_io_perm_failure);
 }
 
+static void run_in_prepare(struct fake *fake, const struct truth *truth)
+{
+	vfio_pci_access_begin(fake->vdev);
+	vfio_pci_core_reset_prepare(fake->pdev);
+	fake_set(fake, truth);
+	vfio_pci_access_end(fake->vdev);
+}
+
+static void run_in_done(struct fake *fake, const struct truth *truth)
+{
+	vfio_pci_access_begin_live(fake->vdev);
+	fake_set(fake, truth);
+	vfio_pci_core_reset_done(fake->pdev);
+	vfio_pci_access_end(fake->vdev);
+}
+
+static void run_in_reset(struct fake *fake, const struct truth *truth)
+{
+	vfio_pci_access_begin_live(fake->vdev);
+	vfio_pci_core_reset_prepare(fake->pdev);
+	vfio_pci_core_reset_done(fake->pdev);
+	fake_set(fake, truth);
+	vfio_pci_access_end(fake->vdev);
+}
+
+static void run_in_frozen(struct fake *fake, const struct truth *truth)
+{
+	vfio_pci_access_begin_live(fake->vdev);
+	vfio_pci_access_error(fake->vdev, pci_channel_io_frozen);
+	fake_set(fake, truth);
+	vfio_pci_access_end(fake->vdev);
+}
+
+static void run_in_thaw(struct fake *fake, const struct truth *truth)
+{
+	vfio_pci_access_begin(fake->vdev);
+	vfio_pci_core_aer_resume(fake->pdev);
+	fake_set(fake, truth);
+	vfio_pci_access_end(fake->vdev);
+}
+
+static void run_in_failure(struct fake *fake, const struct truth *truth)
+{
+	vfio_pci_access_begin(fake->vdev);
+	vfio_pci_access_error(fake->vdev, pci_channel_io_perm_failure);
+	fake_set(fake, truth);
+	vfio_pci_access_end(fake->vdev);
+}
+
 static void run_system_resume(struct fake *fake, const struct truth *truth)
 {
 	fake_set(fake, truth);
@@ -1628,6 +2064,12 @@ static const struct transition {
 	{ "frozen, resume", run_recovery, FROZEN },
 	{ "permanent failure", run_failure, FROZEN },
 	{ "system resume", run_system_resume },
+	{ "begin, reset_prepare, end", run_in_prepare, 0, RESET },
+	{ "begin_live, reset_done, end", run_in_done, RESET | FROZEN },
+	{ "begin_live, reset, end", run_in_reset, RESET | FROZEN },
+	{ "begin_live, frozen, end", run_in_frozen, 0, FROZEN },
+	{ "begin, resume, end", run_in_thaw, FROZEN },
+	{ "begin, permanent failure, end", run_in_failure, FROZEN },
 };
 
 static void transition_name(const struct transition *transition, char *desc)
@@ -1647,10 +2089,13 @@ static const struct origin {
 	{ &decode_off, 0, SUSPENDED },
 	{ &pulled_out, 0, SUSPENDED },
 	{ &answers, RESET, QUIESCING },
-	{ &answers, FROZEN, QUIESCING },
+	{ &answers, FROZEN, SUSPENDED },
 	{ &answers, RESET | FROZEN, QUIESCING },
 	{ &decode_off, RESET, QUIESCING },
-	{ &pulled_out, RESET | FROZEN, SUSPENDED },
+	{ &decode_off, FROZEN, SUSPENDED },
+	{ &pulled_out, RESET, QUIESCING },
+	{ &pulled_out, FROZEN, SUSPENDED },
+	{ &pulled_out, RESET | FROZEN, QUIESCING },
 };
 
 static void to_origin(struct fake *fake, const struct origin *origin)
@@ -1666,10 +2111,10 @@ static void to_origin(struct fake *fake, const struct origin *origin)
 
 static enum vfio_pci_buf_state expected(const struct truth *truth, u8 holds)
 {
-	if (truth->channel == pci_channel_io_perm_failure)
-		return SUSPENDED;
-	if (holds)
+	if (holds & RESET)
 		return QUIESCING;
+	if (holds & FROZEN || truth->channel == pci_channel_io_perm_failure)
+		return SUSPENDED;
 	if (truth->low_power || truth->power != PCI_D0)
 		return SUSPENDED;
 	return truth->decode || truth->no_command_memory ? LIVE : SUSPENDED;
@@ -1707,7 +2152,7 @@ static void table_work(struct actor *actor)
 			KUNIT_EXPECT_EQ_MSG(test, buf_state(buf), state,
 					    "origin %u, truth 0x%x", o, bits);
 			KUNIT_EXPECT_EQ(test, fake->list->state, state);
-			KUNIT_EXPECT_EQ(test, fake->vdev->access_holds, holds);
+			KUNIT_EXPECT_EQ(test, holds_of(fake), holds);
 			KUNIT_EXPECT_EQ(test, buf_state(revoked), REVOKED);
 			expect_idle(fake);
 			if (test->status == KUNIT_FAILURE)
@@ -1740,7 +2185,11 @@ static struct kunit_case state_cases[] = {
 	KUNIT_CASE(outside_reset),
 	KUNIT_CASE(nested_reset),
 	KUNIT_CASE(nested_reset_thaws),
-	KUNIT_CASE(outside_waits),
+	KUNIT_CASE(outside_in_transition),
+	KUNIT_CASE(outside_in_live_transition),
+	KUNIT_CASE(outside_without_memory_lock),
+	KUNIT_CASE(outside_of_closed),
+	KUNIT_CASE(outside_in_a_crowd),
 	KUNIT_CASE(recovery),
 	KUNIT_CASE(recovery_given_up),
 	KUNIT_CASE(recovery_by_reset),
@@ -1752,6 +2201,9 @@ static struct kunit_case state_cases[] = {
 	KUNIT_CASE(waiters_wake),
 	KUNIT_CASE(importers_are_told),
 	KUNIT_CASE(importers_are_waited_for),
+	KUNIT_CASE(error_waits_for_no_importer),
+	KUNIT_CASE_SLOW(prepare_is_bounded),
+	KUNIT_CASE(closed_in_prepare),
 	KUNIT_CASE(walk_sees_each_once),
 	KUNIT_CASE(walk_while_current_goes),
 	KUNIT_CASE(walk_while_others_go),
