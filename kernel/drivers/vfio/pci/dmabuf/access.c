@@ -99,6 +99,7 @@ bool vfio_pci_access_is_mine(struct vfio_pci_core_device *vdev)
 {
 	return READ_ONCE(vdev->access_owner) == current;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_is_mine);
 
 /**
  * vfio_pci_access_init - before anything else here, once for each device
@@ -207,10 +208,10 @@ void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev)
 
 	vfio_pci_buf_debugfs_remove(list);
 
-	down_write(&vdev->memory_lock);
+	vfio_pci_access_begin_live(vdev);
 	vfio_pci_access_set(vdev, VFIO_PCI_BUF_REVOKED);
 	vdev->buf_list = NULL;
-	up_write(&vdev->memory_lock);
+	vfio_pci_access_end(vdev);
 
 	vfio_pci_buf_list_put(list);
 }

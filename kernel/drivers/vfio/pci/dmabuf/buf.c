@@ -86,6 +86,7 @@ int vfio_pci_buf_list_open(struct vfio_pci_core_device *vdev)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_list_open);
 
 static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
 {

@@ -70,8 +70,8 @@ static int vfio_pci_buf_fill_pte(pte_t *pte, unsigned long addr, void *data)
 
 /*
  * Map what one page table, the VMA and the buffer have in common around the
- * fault: a BAR that is used at all is used from end to end, and the next PTE
- * costs a hundredth of the next fault.
+ * fault: who uses a BAR uses it from end to end, and the next PTE costs a
+ * fortieth of the next fault.
  *
  * The PTEs get the attribute of the VMA. vmf_insert_pfn() would ask the x86 PAT
  * code, for each page, what it is tracked as; vfio-pci's own ioremap() has

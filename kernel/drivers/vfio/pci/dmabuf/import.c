@@ -12,6 +12,7 @@
 #include <linux/dma-resv.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/wait_bit.h>
+#include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
 #include "buf.h"
@@ -84,6 +85,7 @@ const struct dma_buf_ops vfio_pci_buf_dma_ops = {
 	.mmap = vfio_pci_buf_dma_mmap,
 	.release = vfio_pci_buf_dma_release,
 };
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_dma_ops);
 
 /*
  * A BAR buffer. It is mapped through the device fd only: remap_file_pages(),

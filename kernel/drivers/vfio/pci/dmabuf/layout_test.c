@@ -282,5 +282,5 @@ static struct kunit_suite layout_suite = {
 kunit_test_suite(layout_suite);
 
 MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
-MODULE_DESCRIPTION("KUnit tests of the VFIO PCI buffer layout");
+MODULE_DESCRIPTION("KUnit tests of VFIO PCI buffers");
 MODULE_LICENSE("GPL");

@@ -13,6 +13,7 @@
 #include <linux/export.h>
 #include <linux/pci.h>
 #include <linux/vfio_pci_core.h>
+#include <kunit/visibility.h>
 
 #include "access.h"
 
@@ -80,6 +81,7 @@ void vfio_pci_access_error(struct vfio_pci_core_device *vdev,
 	else if (state == pci_channel_io_perm_failure)
 		vfio_pci_access_release(vdev, VFIO_PCI_ACCESS_FROZEN);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_error);
 
 /**
  * vfio_pci_core_aer_resume - pci_error_handlers.resume
@@ -108,3 +110,4 @@ int vfio_pci_access_system_resume(struct device *dev)
 	vfio_pci_access_end(vdev);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_system_resume);
