@@ -3,7 +3,7 @@
 # the Debian packages it needs, as root or through sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-debug check-controls check-lab static bench \
+.PHONY: help demo check check-debug check-controls check-lab watch-examples static bench \
 	build san modules debug-kernel update clean distclean
 
 # User space is compiled by the host; kernel code has a compiler of its own,
@@ -33,6 +33,9 @@ check-controls: build ## each defect put back on purpose makes its test fail
 
 check-lab: ## the lab's own tests
 	@lab/test/run
+
+watch-examples: build ## the examples of docs/observability.md print what is written there
+	@tests/observability/run
 
 static: ## checkpatch --strict, sparse and W=1 on the kernel code
 	@lab/kernel static

@@ -84,11 +84,15 @@ machine_guest_files() {
 		lab_die "cannot write $machine_dir (disk full?)"
 }
 
-# machine_mount DIR TAG TARGET SCRIPT. QEMU wants a comma doubled.
+# machine_mount DIR TAG TARGET SCRIPT. QEMU wants a comma doubled, and would give
+# the next free slot, which may be one that the topology names.
 machine_mount() {
+	local slot
+
+	printf -v slot %x $((16 + ${#machine_mounts[@]} / 4))
 	machine_mounts+=(
 		-fsdev "local,id=$2,path=${1//,/,,},security_model=none,readonly=on,multidevs=remap"
-		-device "virtio-9p-pci,fsdev=$2,mount_tag=$2"
+		-device "virtio-9p-pci,fsdev=$2,mount_tag=$2,addr=$slot"
 	)
 	printf 'share %s %s\n' "$2" "$(machine_quote "$3")" >>"$4"
 }

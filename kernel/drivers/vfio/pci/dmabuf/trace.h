@@ -21,6 +21,35 @@ TRACE_DEFINE_ENUM(VFIO_PCI_BUF_QUIESCING);
 TRACE_DEFINE_ENUM(VFIO_PCI_BUF_SUSPENDED);
 TRACE_DEFINE_ENUM(VFIO_PCI_BUF_REVOKED);
 
+/*
+ * All that a fault here returns. The format has to hold numbers, which it gets
+ * for enumerators alone, and VM_FAULT_* are of a type that sparse keeps apart.
+ */
+#ifndef VFIO_PCI_DMABUF_TRACE_RESULTS
+#define VFIO_PCI_DMABUF_TRACE_RESULTS
+enum vfio_pci_fault_result {
+	VFIO_PCI_FAULT_OOM = (__force u32)VM_FAULT_OOM,
+	VFIO_PCI_FAULT_SIGBUS = (__force u32)VM_FAULT_SIGBUS,
+	VFIO_PCI_FAULT_NOPAGE = (__force u32)VM_FAULT_NOPAGE,
+	VFIO_PCI_FAULT_RETRY = (__force u32)VM_FAULT_RETRY,
+	VFIO_PCI_FAULT_FALLBACK = (__force u32)VM_FAULT_FALLBACK,
+};
+#endif
+
+TRACE_DEFINE_ENUM(VFIO_PCI_FAULT_OOM);
+TRACE_DEFINE_ENUM(VFIO_PCI_FAULT_SIGBUS);
+TRACE_DEFINE_ENUM(VFIO_PCI_FAULT_NOPAGE);
+TRACE_DEFINE_ENUM(VFIO_PCI_FAULT_RETRY);
+TRACE_DEFINE_ENUM(VFIO_PCI_FAULT_FALLBACK);
+
+#define show_result(ret)						\
+	__print_flags(ret, "|",						\
+		      { VFIO_PCI_FAULT_OOM, "OOM" },			\
+		      { VFIO_PCI_FAULT_SIGBUS, "SIGBUS" },		\
+		      { VFIO_PCI_FAULT_NOPAGE, "NOPAGE" },		\
+		      { VFIO_PCI_FAULT_RETRY, "RETRY" },		\
+		      { VFIO_PCI_FAULT_FALLBACK, "FALLBACK" })
+
 #define show_state(state)						\
 	__print_symbolic(state,						\
 			 { VFIO_PCI_BUF_LIVE, "live" },			\
@@ -118,7 +147,7 @@ TRACE_EVENT(fault,
 	TP_printk("device=%s bar=%u buf=%llu addr=0x%lx offset=0x%llx order=%u state=%s ret=%s",
 		  __get_str(device), __entry->bar, __entry->ino, __entry->addr,
 		  __entry->offset, __entry->order, show_state(__entry->state),
-		  __print_flags(__entry->ret, "|", VM_FAULT_RESULT_TRACE))
+		  show_result(__entry->ret))
 );
 
 TRACE_EVENT(state,
@@ -164,6 +193,7 @@ TRACE_EVENT(revoke,
 		  __get_str(device), __entry->bar, __entry->ino, __entry->ret)
 );
 
+#undef show_result
 #undef show_state
 
 #endif /* VFIO_PCI_DMABUF_TRACE_H */

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * barbuf-hold COMMAND [ARG...]: export two ranges of ivshmem's BAR 2, give the
+ * buffer a name, map and touch it, and run COMMAND meanwhile, as a child.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dma-buf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <barbuf/device.h>
+
+static int fail(const char *what, int error)
+{
+	fprintf(stderr, "barbuf-hold: %s: %s\n", what, strerror(error));
+	return 1;
+}
+
+/* The lab's helper binds the device to vfio-pci and prints "ADDRESS GROUP". */
+static int bind_device(char *address, size_t size)
+{
+	FILE *f = popen("vfio-bind ivshmem", "re");
+	bool got;
+
+	if (!f)
+		return -errno;
+	got = fgets(address, size, f);
+	if (pclose(f) || !got)
+		return -ENODEV;
+	address[strcspn(address, " \n")] = '\0';
+	return 0;
+}
+
+static int run(char **argv)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return fail("COMMAND", errno);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	const struct vfio_region_dma_range ranges[] = { { 4 * page, page }, { 0, 2 * page } };
+	struct barbuf_container *container;
+	struct barbuf_device *dev;
+	volatile char *map;
+	char address[64];
+	int ret, fd;
+
+	if (argc < 2) {
+		fputs("usage: barbuf-hold COMMAND [ARG...]\n", stderr);
+		return 2;
+	}
+	ret = bind_device(address, sizeof(address));
+	if (ret)
+		return fail("vfio-bind ivshmem", -ret);
+	ret = barbuf_container_new(&container);
+	if (ret)
+		return fail("/dev/vfio/vfio", -ret);
+	ret = barbuf_device_open(&dev, container, address);
+	if (ret)
+		return fail(address, -ret);
+	fd = barbuf_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return fail("export", -fd);
+	if (ioctl(fd, DMA_BUF_SET_NAME, "queue of client 7"))
+		return fail("DMA_BUF_SET_NAME", errno);
+	map = mmap(NULL, 3 * page, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return fail("mmap", errno);
+	(void)map[page];
+	ret = run(argv + 1);
+	munmap((void *)map, 3 * page);
+	close(fd);
+	barbuf_device_close(dev);
+	barbuf_container_free(container);
+	return ret;
+}
