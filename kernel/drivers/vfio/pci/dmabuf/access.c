@@ -22,10 +22,8 @@
  * @state: the state
  *
  * Tells those who map them, and waits for no importer.
- *
- * Return: true when access was lost, so that importers may be still there.
  */
-bool vfio_pci_access_set(struct vfio_pci_core_device *vdev,
+void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 			 enum vfio_pci_buf_state state)
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
@@ -36,11 +34,11 @@ bool vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 
 	/* A device that nobody has open has no buffers. */
 	if (!list)
-		return false;
+		return;
 
 	old = list->state;
 	if (old == state)
-		return false;
+		return;
 
 	spin_lock(&list->lock);
 	list->state = state;
@@ -64,14 +62,18 @@ bool vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 			vfio_pci_buf_invalidate_importers(buf);
 		}
 	}
-
-	return old == VFIO_PCI_BUF_LIVE;
 }
 
-/* All were told before the first is waited for. */
+/*
+ * All were told before the first is waited for. Whether by this transition or by
+ * a call of the PCI core before it, which may not have waited, makes no difference.
+ */
 static void vfio_pci_access_wait_importers(struct vfio_pci_buf_list *list)
 {
 	struct vfio_pci_buf *buf = NULL;
+
+	if (!list)
+		return;
 
 	while ((buf = vfio_pci_buf_next(list, buf)))
 		vfio_pci_buf_wait_importers(buf);
@@ -93,8 +95,6 @@ static void vfio_pci_access_zap_foreign(struct vfio_pci_core_device *vdev)
 /* memory_lock has been taken. */
 static void vfio_pci_access_run(struct vfio_pci_core_device *vdev, bool quiesce)
 {
-	bool lost = false;
-
 	lockdep_assert_held_write(&vdev->memory_lock);
 
 	if (quiesce)
@@ -103,10 +103,10 @@ static void vfio_pci_access_run(struct vfio_pci_core_device *vdev, bool quiesce)
 	mutex_lock(&vdev->access_lock);
 	vdev->access_running = true;
 	if (quiesce)
-		lost = vfio_pci_access_set(vdev, VFIO_PCI_BUF_QUIESCING);
+		vfio_pci_access_set(vdev, VFIO_PCI_BUF_QUIESCING);
 	mutex_unlock(&vdev->access_lock);
 
-	if (lost)
+	if (quiesce)
 		vfio_pci_access_wait_importers(vdev->buf_list);
 }
 
@@ -201,15 +201,21 @@ vfio_pci_access_derive(struct vfio_pci_core_device *vdev)
  * vfio_pci_access_settle - move every buffer to the state that is so now
  * @vdev: the device, access_lock held, and memory_lock or no transition running
  *
- * Return: as vfio_pci_access_set().
+ * Return: true when there is access now.
  */
 bool vfio_pci_access_settle(struct vfio_pci_core_device *vdev)
 {
+	enum vfio_pci_buf_state state;
+
 	lockdep_assert_held(&vdev->access_lock);
 
 	/* One that is not open has no virtual configuration space to look at. */
-	return vdev->buf_list &&
-	       vfio_pci_access_set(vdev, vfio_pci_access_derive(vdev));
+	if (!vdev->buf_list)
+		return false;
+
+	state = vfio_pci_access_derive(vdev);
+	vfio_pci_access_set(vdev, state);
+	return state == VFIO_PCI_BUF_LIVE;
 }
 
 /**
@@ -222,16 +228,16 @@ bool vfio_pci_access_settle(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev)
 {
-	bool lost;
+	bool live;
 
 	lockdep_assert_held_write(&vdev->memory_lock);
 
 	mutex_lock(&vdev->access_lock);
 	vdev->access_running = false;
-	lost = vfio_pci_access_settle(vdev);
+	live = vfio_pci_access_settle(vdev);
 	mutex_unlock(&vdev->access_lock);
 
-	if (lost)
+	if (!live)
 		vfio_pci_access_wait_importers(vdev->buf_list);
 	up_write(&vdev->memory_lock);
 }
@@ -262,17 +268,15 @@ void vfio_pci_buf_list_install(struct vfio_pci_core_device *vdev,
 void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev)
 {
 	struct vfio_pci_buf_list *list = vdev->buf_list;
-	bool lost;
 
 	vfio_pci_buf_debugfs_remove(list);
 
 	vfio_pci_access_begin_live(vdev);
 	mutex_lock(&vdev->access_lock);
-	lost = vfio_pci_access_set(vdev, VFIO_PCI_BUF_REVOKED);
+	vfio_pci_access_set(vdev, VFIO_PCI_BUF_REVOKED);
 	vdev->buf_list = NULL;
 	mutex_unlock(&vdev->access_lock);
-	if (lost)
-		vfio_pci_access_wait_importers(list);
+	vfio_pci_access_wait_importers(list);
 	vfio_pci_access_end(vdev);
 
 	vfio_pci_buf_list_put(list);

@@ -207,7 +207,7 @@ void vfio_pci_buf_list_put(struct vfio_pci_buf_list *list);
 /* access.c */
 void vfio_pci_buf_list_install(struct vfio_pci_core_device *vdev,
 			       struct vfio_pci_buf_list *list);
-bool vfio_pci_access_set(struct vfio_pci_core_device *vdev,
+void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 			 enum vfio_pci_buf_state state);
 bool vfio_pci_access_settle(struct vfio_pci_core_device *vdev);
 

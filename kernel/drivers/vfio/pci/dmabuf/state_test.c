@@ -1713,6 +1713,60 @@ static void closed_in_prepare(struct kunit *test)
 	expect_all(fake, LIVE);
 }
 
+/*
+ * Importers that were told and not waited for are there still when a
+ * transition begins, and it is not to go on before they have let go.
+ */
+static void begin_waits_for_the_told(struct kunit *test)
+{
+	static void (* const works[])(struct actor *actor) = {
+		begin_work, close_work,
+	};
+	struct fake *fake = test->priv;
+	struct p2pdma_provider *provider;
+	u32 i, reset;
+
+	provider = kunit_kzalloc(test, sizeof(*provider), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, provider);
+	for (i = 0; i < ARRAY_SIZE(works); i++) {
+		for (reset = 0; reset < 2; reset++) {
+			struct actor *prepare = NULL, *actor;
+			struct vfio_pci_buf *buf = buf_new(fake);
+			bool ok = false;
+
+			buf->provider = provider;
+			atomic_inc(&buf->nr_dma_maps);
+			if (reset) {
+				prepare = actor_start(fake, late_prepare_work,
+						      buf);
+				msleep(50);
+			} else {
+				vfio_pci_access_error(fake->vdev,
+						      pci_channel_io_frozen);
+			}
+			actor = actor_start(fake, works[i], buf);
+			msleep(50);
+			KUNIT_EXPECT_FALSE_MSG(test,
+					       completion_done(&actor->done),
+					       "work %u, reset %u", i, reset);
+			atomic_dec_and_wake_up(&buf->nr_dma_maps);
+			if (!actor_join(actor, &ok))
+				return;
+			KUNIT_EXPECT_TRUE(test, ok);
+			if (prepare && !actor_join(prepare, &ok))
+				return;
+			vfio_pci_core_reset_done(fake->pdev);
+			if (fake->vdev->buf_list)
+				continue;
+			for (u32 j = 0; j < fake->nr; j++)
+				if (fake->bufs[j])
+					buf_release(fake, fake->bufs[j], false);
+			fake_forget(fake);
+			fake_open(fake);
+		}
+	}
+}
+
 /* ---- the walk ---- */
 
 /* Return: the number of steps; @seen gets one more for each buffer. */
@@ -2204,6 +2258,7 @@ static struct kunit_case state_cases[] = {
 	KUNIT_CASE(error_waits_for_no_importer),
 	KUNIT_CASE_SLOW(prepare_is_bounded),
 	KUNIT_CASE(closed_in_prepare),
+	KUNIT_CASE(begin_waits_for_the_told),
 	KUNIT_CASE(walk_sees_each_once),
 	KUNIT_CASE(walk_while_current_goes),
 	KUNIT_CASE(walk_while_others_go),
