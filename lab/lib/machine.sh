@@ -119,6 +119,8 @@ machine_qemu_args() {
 	[[ $kernel == debug ]] && append+=' slab_debug=F'
 	machine_args=(
 		-nodefaults -no-user-config -display none -no-reboot
+		# The guest has the monitor, which could start programs here.
+		-sandbox on,spawn=deny
 		-M q35,kernel-irqchip=split -cpu max -accel "$accel" -smp "$smp" -m "$mem"
 		-kernel "$machine_dir/vmlinuz" -initrd "$machine_dir/initrd" -append "$append"
 		-device "intel-iommu,intremap=on$topology_iommu"
