@@ -211,6 +211,8 @@ pid_t spawn(int (*fn)(void *arg), void *arg);
 void join(pid_t pid);
 
 uint64_t now_ns(void);
+/* Until when a wait that should be short may last, as now_ns() counts. */
+uint64_t patience(void);
 void sleep_ms(unsigned int ms);
 
 /* The state of a thread or process as /proc has it: 'R', 'S', 'D'... */
