@@ -17,7 +17,6 @@
 #include "../vfio_pci_priv.h"
 #include "access.h"
 #include "buf.h"
-#include "trace.h"
 
 /*
  * The mapped buffer of @bar and @dev_file, its file taken and one VMA more
@@ -147,7 +146,6 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 
 	vma->vm_pgoff = pgoff;
 	vfio_pci_buf_init_vma(buf, vma);
-	trace_mmap(buf, vma);
 
 	return 0;
 }

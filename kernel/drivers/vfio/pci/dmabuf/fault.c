@@ -253,15 +253,17 @@ static const struct vm_operations_struct vfio_pci_buf_wc_vm_ops = {
  *
  * All flags are set here, none in a fault: they are those of a BAR mapping of
  * the device fd in stock Linux. The buffer's memory attribute is looked at here
- * and is the VMA's from now on, in every copy of it. VM_ALLOW_ANY_UNCACHED lets KVM on arm64 give
- * a guest write-combining; vfio-pci has always stated that a PCI BAR bears it.
+ * and is the VMA's from now on, in every copy of it. VM_ALLOW_ANY_UNCACHED lets
+ * KVM on arm64 give a guest write-combining; vfio-pci has always stated that a
+ * PCI BAR bears it.
  */
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
 			   struct vm_area_struct *vma)
 {
 	pgprot_t prot = vma->vm_page_prot;
+	u32 memattr = READ_ONCE(buf->memattr);
 
-	if (READ_ONCE(buf->memattr) == VFIO_DEVICE_DMA_BUF_MEMATTR_WC) {
+	if (memattr == VFIO_DEVICE_DMA_BUF_MEMATTR_WC) {
 		prot = pgprot_writecombine(prot);
 		vma->vm_ops = &vfio_pci_buf_wc_vm_ops;
 	} else {
@@ -273,6 +275,7 @@ void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
 	vma->vm_private_data = buf;
 	vm_flags_set(vma, VM_ALLOW_ANY_UNCACHED | VM_IO | VM_PFNMAP |
 			  VM_DONTEXPAND | VM_DONTDUMP);
+	trace_mmap(buf, vma, memattr);
 }
 
 /**
@@ -298,6 +301,5 @@ int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 
 	vfio_pci_buf_count_vma(buf);
 	vfio_pci_buf_init_vma(buf, vma);
-	trace_mmap(buf, vma);
 	return 0;
 }

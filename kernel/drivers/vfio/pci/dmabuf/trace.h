@@ -91,8 +91,9 @@ DEFINE_EVENT(vfio_pci_dmabuf_buf, release,
 	     TP_PROTO(struct vfio_pci_buf *buf), TP_ARGS(buf));
 
 TRACE_EVENT(mmap,
-	TP_PROTO(struct vfio_pci_buf *buf, struct vm_area_struct *vma),
-	TP_ARGS(buf, vma),
+	TP_PROTO(struct vfio_pci_buf *buf, struct vm_area_struct *vma,
+		 u32 memattr),
+	TP_ARGS(buf, vma, memattr),
 	TP_STRUCT__entry(
 		__string(device, buf->list->device)
 		__field(u8, bar)
@@ -109,7 +110,7 @@ TRACE_EVENT(mmap,
 		__entry->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 		__entry->start = vma->vm_start;
 		__entry->end = vma->vm_end;
-		__entry->memattr = READ_ONCE(buf->memattr);
+		__entry->memattr = memattr;
 	),
 	TP_printk("device=%s bar=%u buf=%llu offset=0x%llx addr=0x%lx-0x%lx memattr=%s",
 		  __get_str(device), __entry->bar, __entry->ino,
