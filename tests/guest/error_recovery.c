@@ -2,7 +2,8 @@
 /*
  * An error that the PCI core recovers from (AER). VFIO hears of it twice, when the
  * channel freezes and when it is over, and nothing reaches a BAR in between. The
- * error is put in by aer_inject, a module of Linux.
+ * error is put in by aer_inject, a module of Linux. The debug kernel has none: it
+ * takes a spinlock under a raw one, which lockdep reports.
  */
 #include <fcntl.h>
 #include <linux/pci_regs.h>
