@@ -64,14 +64,20 @@ static uint64_t overhead_of(uint64_t (*clock)(void))
 	return median(empty, NR_EMPTY);
 }
 
+/* @overhead: of this clock, measured when it is 0. */
+static uint64_t without_overhead(uint64_t took, uint64_t (*clock)(void), uint64_t *overhead)
+{
+	if (!*overhead)
+		*overhead = overhead_of(clock);
+	return took > *overhead ? took - *overhead : 0;
+}
+
 uint64_t since(uint64_t start)
 {
 	uint64_t took = now_ns() - start;
 	static uint64_t overhead;
 
-	if (!overhead)
-		overhead = overhead_of(now_ns);
-	return took > overhead ? took - overhead : 0;
+	return without_overhead(took, now_ns, &overhead);
 }
 
 uint64_t cpu_since(uint64_t start)
@@ -79,9 +85,7 @@ uint64_t cpu_since(uint64_t start)
 	uint64_t took = cpu_ns() - start;
 	static uint64_t overhead;
 
-	if (!overhead)
-		overhead = overhead_of(cpu_ns);
-	return took > overhead ? took - overhead : 0;
+	return without_overhead(took, cpu_ns, &overhead);
 }
 
 double ns_per_instruction(void)

@@ -155,16 +155,24 @@ static void owner_is_asked(bool slot)
 	unmap((void *)page, SIZE);
 }
 
+/* The same, with an owner in another process, and what it has lent us mapped. */
+static volatile void *prepare_lent(bool slot, struct lent *lent)
+{
+	volatile void *page;
+
+	prepare(slot);
+	lend(lent, MODEL, 0, SIZE, NULL);
+	page = map_buffer(lent->fd, 0, SIZE);
+	CHECK_ALIVE(page);
+	return page;
+}
+
 /* An owner that does not react to being asked is killed; a client goes on living. */
 static void owner_is_killed(bool slot)
 {
-	volatile void *page;
 	struct lent lent;
+	volatile void *page = prepare_lent(slot, &lent);
 
-	prepare(slot);
-	lend(&lent, MODEL, 0, SIZE, NULL);
-	page = map_buffer(lent.fd, 0, SIZE);
-	CHECK_ALIVE(page);
 	take_out();
 	wait_held_up();
 	CHECK_ALIVE(page);
@@ -178,13 +186,9 @@ static void owner_is_killed(bool slot)
 /* Only clients are left: one with a mapping and no fd, one with an fd alone. */
 static void clients_of_a_dead_owner(bool slot)
 {
-	volatile void *page;
 	struct lent lent;
+	volatile void *page = prepare_lent(slot, &lent);
 
-	prepare(slot);
-	lend(&lent, MODEL, 0, SIZE, NULL);
-	page = map_buffer(lent.fd, 0, SIZE);
-	CHECK_ALIVE(page);
 	lent_kill_owner(&lent);
 	CHECK_SIGBUS(page);
 	take_out();

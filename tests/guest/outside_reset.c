@@ -30,28 +30,14 @@ static void reset_from_outside(const struct dev *dev)
 		FAIL("reset of %s: %s", dev->address, strerror_name(errno));
 }
 
-static void survives(unsigned int kinds)
-{
-	struct dev *dev = dev_open("nvme");
-	struct views views;
-	unsigned int i;
-
-	views_open(&views, dev, kinds);
-	for (i = 0; i < 2; i++) {
-		views_alive(&views, "before the reset");
-		reset_from_outside(dev);
-		views_were_zapped(&views, "after the reset");
-	}
-}
-
 static void bar_mappings_survive(void)
 {
-	survives(VIEW_BAR);
+	views_survive(dev_open("nvme"), VIEW_BAR, reset_from_outside);
 }
 
 static void buffers_survive(void)
 {
-	survives(VIEW_ALL);
+	views_survive(dev_open("nvme"), VIEW_ALL, reset_from_outside);
 }
 
 static void decode_stays_off(void)

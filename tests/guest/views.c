@@ -113,6 +113,20 @@ void views_were_zapped(const struct views *views, const char *when)
 	}
 }
 
+void views_survive(const struct dev *dev, unsigned int kinds,
+		   void (*reset)(const struct dev *dev))
+{
+	struct views views;
+	unsigned int i;
+
+	views_open(&views, dev, kinds);
+	for (i = 0; i < 2; i++) {
+		views_alive(&views, "before the reset");
+		reset(dev);
+		views_were_zapped(&views, "after the reset");
+	}
+}
+
 void views_close(struct views *views)
 {
 	unsigned int i;

@@ -40,6 +40,9 @@ void views_alive(const struct views *views, const char *when);
 void views_dead(const struct views *views, const char *when);
 /* Each is alive, and had lost its page-table entry: reading it took a fault. */
 void views_were_zapped(const struct views *views, const char *when);
+/* Two resets: each takes the page-table entries, and none the mappings. */
+void views_survive(const struct dev *dev, unsigned int kinds,
+		   void (*reset)(const struct dev *dev));
 void views_close(struct views *views);
 
 #endif

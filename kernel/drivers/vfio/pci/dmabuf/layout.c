@@ -80,6 +80,20 @@ static u32 vfio_pci_layout_search(const struct vfio_pci_layout *layout,
 	return low;
 }
 
+/* The range that holds @offset, which is inside and becomes that in the range. */
+static const struct phys_vec *
+vfio_pci_layout_vec(const struct vfio_pci_layout *layout, u64 *offset)
+{
+	u32 i;
+
+	if (layout->nr == 1)
+		return layout->vecs;
+
+	i = vfio_pci_layout_search(layout, *offset);
+	*offset -= layout->starts[i];
+	return &layout->vecs[i];
+}
+
 /**
  * vfio_pci_layout_find - look up one offset
  * @layout: from vfio_pci_layout_init()
@@ -91,22 +105,15 @@ static u32 vfio_pci_layout_search(const struct vfio_pci_layout *layout,
 bool vfio_pci_layout_find(const struct vfio_pci_layout *layout, u64 offset,
 			  struct vfio_pci_extent *ext)
 {
-	const struct phys_vec *vec = layout->vecs;
-	u64 before = offset;
+	const struct phys_vec *vec;
 
 	if (offset >= layout->size)
 		return false;
 
-	if (layout->nr > 1) {
-		u32 i = vfio_pci_layout_search(layout, offset);
-
-		vec += i;
-		before -= layout->starts[i];
-	}
-
-	ext->paddr = vec->paddr + before;
-	ext->before = before;
-	ext->after = vec->len - before;
+	vec = vfio_pci_layout_vec(layout, &offset);
+	ext->paddr = vec->paddr + offset;
+	ext->before = offset;
+	ext->after = vec->len - offset;
 	return true;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_find);
@@ -139,14 +146,7 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_extent_holds_leaf);
 void vfio_pci_layout_seek(const struct vfio_pci_layout *layout, u64 offset,
 			  struct vfio_pci_cursor *cur)
 {
-	cur->vec = layout->vecs;
-	if (layout->nr > 1) {
-		u32 i = vfio_pci_layout_search(layout, offset);
-
-		cur->vec += i;
-		offset -= layout->starts[i];
-	}
-
+	cur->vec = vfio_pci_layout_vec(layout, &offset);
 	cur->paddr = cur->vec->paddr + offset;
 	cur->end = cur->vec->paddr + cur->vec->len;
 }
