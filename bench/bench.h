@@ -24,7 +24,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <barbuf/device.h>
+#include <barbuf.h>
+
+#include "uapi.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -107,7 +109,7 @@ int export_range(const struct target *t, uint64_t offset, uint64_t size);
  * Describe @nr single pages of which no two that follow each other are adjacent.
  * Until 262,144 pages they are different ones. free() it.
  */
-struct vfio_region_dma_range *scattered_ranges(const struct bench *b, size_t nr);
+struct barbuf_range *scattered_ranges(const struct bench *b, size_t nr);
 /* A buffer of them, of the device with memory. */
 int export_scattered(const struct bench *b, size_t nr);
 

@@ -9,15 +9,15 @@
 
 int export_range(const struct target *t, uint64_t offset, uint64_t size)
 {
-	const struct vfio_region_dma_range range = { offset, size };
+	const struct barbuf_range range = { offset, size };
 
-	return barbuf_export(t->dev, t->bar.index, &range, 1, O_RDWR | O_CLOEXEC);
+	return barbuf_device_export(t->dev, t->bar.index, &range, 1, O_RDWR | O_CLOEXEC);
 }
 
-struct vfio_region_dma_range *scattered_ranges(const struct bench *b, size_t nr)
+struct barbuf_range *scattered_ranges(const struct bench *b, size_t nr)
 {
 	size_t pages = b->memory.bar.size / b->page;
-	struct vfio_region_dma_range *ranges;
+	struct barbuf_range *ranges;
 	size_t i;
 
 	ranges = calloc(nr, sizeof(*ranges));
@@ -33,12 +33,12 @@ struct vfio_region_dma_range *scattered_ranges(const struct bench *b, size_t nr)
 
 int export_scattered(const struct bench *b, size_t nr)
 {
-	struct vfio_region_dma_range *ranges = scattered_ranges(b, nr);
+	struct barbuf_range *ranges = scattered_ranges(b, nr);
 	int fd;
 
 	if (!ranges)
 		return -ENOMEM;
-	fd = barbuf_export(b->memory.dev, b->memory.bar.index, ranges, nr, O_RDWR | O_CLOEXEC);
+	fd = barbuf_device_export(b->memory.dev, b->memory.bar.index, ranges, nr, O_RDWR | O_CLOEXEC);
 	free(ranges);
 	return fd;
 }

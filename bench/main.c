@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 #include "bench.h"
 

@@ -23,7 +23,7 @@
 /* The ioctl as it is, so that nothing of the library is in the time. */
 int export_close(const struct bench *b, size_t n, struct figures *f)
 {
-	struct vfio_region_dma_range *ranges = scattered_ranges(b, n);
+	struct barbuf_range *ranges = scattered_ranges(b, n);
 	struct vfio_device_feature_dma_buf *request;
 	struct vfio_device_feature *arg;
 	size_t size = n * sizeof(*ranges);

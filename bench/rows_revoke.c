@@ -4,7 +4,7 @@
 #include <linux/pci_regs.h>
 #include <unistd.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 #include "bench.h"
 
@@ -34,7 +34,7 @@ int revoke_one(const struct bench *b, size_t n, struct figures *f)
 		size_t victim = (i * 389 + 1) % n;
 		uint64_t start = now_ns();
 
-		ret = barbuf_revoke(b->memory.dev, m.fds[victim]);
+		ret = barbuf_device_revoke(b->memory.dev, m.fds[victim]);
 		took[i] = since(start);
 		if (ret)
 			break;
@@ -187,7 +187,7 @@ int revoke_client(const struct bench *b, size_t n, struct figures *f)
 	for (i = 0; i < NR_REVOKES && !ret; i++) {
 		size_t victim = i % n;
 
-		ret = barbuf_revoke(b->memory.dev, c.fds[victim]);
+		ret = barbuf_device_revoke(b->memory.dev, c.fds[victim]);
 		if (!ret)
 			ret = check_gone(c.places[victim].at);
 		if (ret)

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 #include "bench.h"
 
@@ -179,7 +179,7 @@ static int revoke_victim(void *ctx, size_t i)
 {
 	const struct many *m = ctx;
 
-	return barbuf_revoke(m->target->dev, m->fds[i]);
+	return barbuf_device_revoke(m->target->dev, m->fds[i]);
 }
 
 int smp_revoke_others(const struct bench *b, size_t n, struct figures *f)

@@ -118,7 +118,7 @@ int walk_huge(const struct bench *b, size_t n, struct figures *f)
 
 int walk_adjacent(const struct bench *b, size_t n, struct figures *f)
 {
-	struct vfio_region_dma_range *ranges;
+	struct barbuf_range *ranges;
 	size_t i;
 	int fd;
 
@@ -129,7 +129,7 @@ int walk_adjacent(const struct bench *b, size_t n, struct figures *f)
 		ranges[i].offset = i * (HUGE / n);
 		ranges[i].length = HUGE / n;
 	}
-	fd = barbuf_export(b->sparse.dev, b->sparse.bar.index, ranges, n, O_RDWR | O_CLOEXEC);
+	fd = barbuf_device_export(b->sparse.dev, b->sparse.bar.index, ranges, n, O_RDWR | O_CLOEXEC);
 	free(ranges);
 	return walk_buffer(b, fd, HUGE, 0, f);
 }

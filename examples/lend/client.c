@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <barbuf/guard.h>
-#include <barbuf/handover.h>
+#include <barbuf.h>
 
 #include "lend.h"
 
@@ -315,7 +314,7 @@ static int answer(const struct client *c, struct reply *reply)
 {
 	if (c->map)
 		reply->faults = faults_taken() - c->faults_mapped;
-	return barbuf_send(CLIENT_SOCKET, reply, sizeof(*reply), -1);
+	return barbuf_message_send(CLIENT_SOCKET, reply, sizeof(*reply), -1);
 }
 
 int client_main(void)
@@ -339,7 +338,7 @@ int client_main(void)
 		size_t len;
 		int fd;
 
-		ret = barbuf_recv(CLIENT_SOCKET, &request, sizeof(request), &len, &fd);
+		ret = barbuf_message_recv(CLIENT_SOCKET, &request, sizeof(request), &len, &fd);
 		if (ret == -EPIPE)
 			return 0; /* the primary is gone, or done with us */
 		if (ret || len != sizeof(request))

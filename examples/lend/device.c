@@ -3,7 +3,7 @@
 #include <sched.h>
 #include <time.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 #include "lend.h"
 

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <barbuf/handover.h>
+#include <barbuf.h>
 
 #include "lend.h"
 
@@ -104,9 +104,9 @@ int peer_ask(struct peer *p, enum op op, uint64_t value, int fd, struct reply *r
 	int ret;
 
 	memset(reply, 0, sizeof(*reply));
-	ret = barbuf_send(p->sock, &request, sizeof(request), fd);
+	ret = barbuf_message_send(p->sock, &request, sizeof(request), fd);
 	if (!ret)
-		ret = barbuf_recv(p->sock, reply, sizeof(*reply), &len, NULL);
+		ret = barbuf_message_recv(p->sock, reply, sizeof(*reply), &len, NULL);
 	if (!ret && len != sizeof(*reply))
 		ret = -EBADMSG;
 	reply->detail[sizeof(reply->detail) - 1] = '\0';

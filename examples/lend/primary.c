@@ -8,9 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <barbuf/device.h>
-#include <barbuf/guard.h>
-#include <barbuf/range.h>
+#include <barbuf.h>
 
 #include "lend.h"
 
@@ -35,9 +33,9 @@ struct lender {
 	size_t page;
 	struct owned registers;
 	struct owned memory;
-	struct vfio_region_dma_range frame;
-	struct vfio_region_dma_range scattered[NR_SCATTERED];
-	__u64 scattered_size;
+	struct barbuf_range frame;
+	struct barbuf_range scattered[NR_SCATTERED];
+	uint64_t scattered_size;
 	int frame_fd; /* exported buffers, or -1 */
 	int scattered_fd;
 	struct peer first, second, third;
@@ -104,7 +102,7 @@ static int own(struct owned *o, struct barbuf_container *container, const char *
 		return fail("%s %s: cannot be opened through VFIO: %s", option, address,
 			    strerror(-ret));
 	ret = barbuf_device_get_region(o->dev, bar, &o->bar);
-	if (ret || !(o->bar.flags & VFIO_REGION_INFO_FLAG_MMAP))
+	if (ret || !(o->bar.flags & BARBUF_REGION_MMAP))
 		return fail("%s %s: BAR %u cannot be mapped", option, address, bar);
 	o->map = mmap(NULL, o->bar.size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		      barbuf_device_fd(o->dev), o->bar.offset);
@@ -127,9 +125,9 @@ static void disown(struct owned *o)
 /* Out of order, of different lengths, with gaps between all of them. */
 static void scatter(struct lender *l)
 {
-	__u64 size = l->memory.bar.size;
-	__u64 page = l->page;
-	const struct vfio_region_dma_range ranges[NR_SCATTERED] = {
+	uint64_t size = l->memory.bar.size;
+	uint64_t page = l->page;
+	const struct barbuf_range ranges[NR_SCATTERED] = {
 		{ size / 2 + 2 * page, 2 * page }, { page, page },
 		{ size / 4, 16 * page },	   { size - 3 * page, page },
 		{ size / 8 + 4 * page, 3 * page },
@@ -140,21 +138,21 @@ static void scatter(struct lender *l)
 
 static int lend(struct lender *l)
 {
-	l->frame = (struct vfio_region_dma_range){ .offset = 0, .length = l->page };
+	l->frame = (struct barbuf_range){ .offset = 0, .length = l->page };
 	if (l->memory.bar.size < 1024 * l->page)
 		return fail("--memory: BAR %u has %" PRIu64 " KiB; at least %zu are needed",
 			    l->memory.bar.index, l->memory.bar.size >> 10, l->page);
 	scatter(l);
 	barbuf_ranges_size(l->scattered, NR_SCATTERED, &l->scattered_size);
 
-	l->frame_fd = barbuf_export(l->registers.dev, l->registers.bar.index, &l->frame, 1,
+	l->frame_fd = barbuf_device_export(l->registers.dev, l->registers.bar.index, &l->frame, 1,
 				    O_RDWR | O_CLOEXEC);
 	if (l->frame_fd < 0)
 		return fail("this kernel cannot export a BAR as a DMABUF: %s",
 			    strerror(-l->frame_fd));
 	say(ME, "exports the register frame, %zu bytes of BAR %u", l->page, l->registers.bar.index);
 
-	l->scattered_fd = barbuf_export(l->memory.dev, l->memory.bar.index, l->scattered,
+	l->scattered_fd = barbuf_device_export(l->memory.dev, l->memory.bar.index, l->scattered,
 					NR_SCATTERED, O_RDWR | O_CLOEXEC);
 	if (l->scattered_fd < 0)
 		return fail("the memory BAR cannot be exported as a DMABUF: %s",
@@ -207,7 +205,7 @@ static bool compute(struct peer *p, const char *when)
 /* The word of the BAR, seen through our own mapping, that is at @pos of the buffer. */
 static volatile uint64_t *word_at(const struct lender *l, uint64_t pos)
 {
-	__u64 offset, left;
+	uint64_t offset, left;
 
 	if (barbuf_ranges_locate(l->scattered, NR_SCATTERED, pos, &offset, &left))
 		return NULL;
@@ -231,7 +229,7 @@ static unsigned int neighbours(const struct lender *l, volatile uint64_t **words
 	unsigned int i;
 
 	for (i = 0; i < NR_SCATTERED; i++) {
-		const struct vfio_region_dma_range *r = &l->scattered[i];
+		const struct barbuf_range *r = &l->scattered[i];
 
 		words[n++] = (volatile uint64_t *)(l->memory.map + r->offset - 8);
 		words[n++] = (volatile uint64_t *)(l->memory.map + r->offset + r->length);
@@ -395,13 +393,13 @@ static void revoke_twin(struct lender *l)
 	int fd;
 	int ret;
 
-	fd = barbuf_export(l->memory.dev, l->memory.bar.index, l->scattered, NR_SCATTERED,
+	fd = barbuf_device_export(l->memory.dev, l->memory.bar.index, l->scattered, NR_SCATTERED,
 			   O_RDWR | O_CLOEXEC);
 	map = fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (!claim(ME, map != MAP_FAILED && !barbuf_read64(map, &word),
 		   "exports and maps a second buffer of client 2's memory"))
 		goto out;
-	ret = barbuf_revoke(l->memory.dev, fd);
+	ret = barbuf_device_revoke(l->memory.dev, fd);
 	claim(ME, !ret && barbuf_read64(map, &word) == -EIO,
 	      "revokes it, and gets SIGBUS from it%s%s", ret ? ": " : "",
 	      ret ? strerror(-ret) : "");
@@ -425,7 +423,7 @@ static void revoke_first(struct lender *l)
 	claim(l->second.name, !before.error, "reads its %llu pages over and over meanwhile",
 	      (unsigned long long)l->scattered_size / l->page);
 
-	ret = barbuf_revoke(l->registers.dev, l->frame_fd);
+	ret = barbuf_device_revoke(l->registers.dev, l->frame_fd);
 	claim(ME, !ret, "revokes the register frame of client 1%s%s", ret ? ": " : "",
 	      ret ? strerror(-ret) : "");
 	revoke_twin(l);
@@ -449,7 +447,7 @@ static void revoke_first(struct lender *l)
 	claim(ME, !own_faults, "took %" PRIu64 " extra faults on its own mappings of the same BARs",
 	      own_faults);
 
-	ret = barbuf_revoke(l->registers.dev, l->frame_fd);
+	ret = barbuf_device_revoke(l->registers.dev, l->frame_fd);
 	claim(ME, ret == -EBADFD, "cannot revoke it twice: %s", ret ? strerror(-ret) : "it can");
 }
 
@@ -458,7 +456,7 @@ static int lend_again(struct lender *l)
 	struct reply reply;
 
 	close(l->frame_fd);
-	l->frame_fd = barbuf_export(l->registers.dev, l->registers.bar.index, &l->frame, 1,
+	l->frame_fd = barbuf_device_export(l->registers.dev, l->registers.bar.index, &l->frame, 1,
 				    O_RDWR | O_CLOEXEC);
 	if (!claim(ME, l->frame_fd >= 0, "exports the same register frame again%s%s",
 		   l->frame_fd < 0 ? ": " : "", l->frame_fd < 0 ? strerror(-l->frame_fd) : ""))

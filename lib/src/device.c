@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <barbuf/device.h>
+#include <barbuf.h>
 
 #include "sys.h"
+#include "uapi.h"
 
 /* "dddd:bb:dd.f" and the NUL; domains may be wider than 16 bits */
 #define ADDRESS_MAX 20
@@ -495,13 +496,13 @@ static int feature(struct barbuf_device *dev, uint32_t flags, void *data, size_t
 	return ret;
 }
 
-int barbuf_device_feature_probe(struct barbuf_device *dev, uint32_t number, uint32_t op)
+int barbuf_device_feature(struct barbuf_device *dev, uint32_t number, uint32_t op)
 {
 	return feature(dev, number | op | VFIO_DEVICE_FEATURE_PROBE, NULL, 0);
 }
 
-int barbuf_export(struct barbuf_device *dev, uint32_t region,
-		  const struct vfio_region_dma_range *ranges, size_t nr_ranges, int open_flags)
+int barbuf_device_export(struct barbuf_device *dev, uint32_t region,
+		  const struct barbuf_range *ranges, size_t nr_ranges, int open_flags)
 {
 	struct vfio_device_feature_dma_buf *arg;
 	size_t size;
@@ -517,6 +518,7 @@ int barbuf_export(struct barbuf_device *dev, uint32_t region,
 	arg->region_index = region;
 	arg->open_flags = open_flags;
 	arg->nr_ranges = nr_ranges;
+	_Static_assert(sizeof(*ranges) == sizeof(arg->dma_ranges[0]), "the same layout");
 	if (nr_ranges)
 		memcpy(arg->dma_ranges, ranges, nr_ranges * sizeof(*ranges));
 	ret = feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET, arg, size);
@@ -524,7 +526,7 @@ int barbuf_export(struct barbuf_device *dev, uint32_t region,
 	return ret;
 }
 
-int barbuf_revoke(struct barbuf_device *dev, int fd)
+int barbuf_device_revoke(struct barbuf_device *dev, int fd)
 {
 	struct vfio_device_feature_dma_buf_revoke arg = { .dmabuf_fd = fd };
 
@@ -532,7 +534,7 @@ int barbuf_revoke(struct barbuf_device *dev, int fd)
 		       sizeof(arg));
 }
 
-int barbuf_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr)
+int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr)
 {
 	struct vfio_device_feature_dma_buf_memattr arg = { .dmabuf_fd = fd, .memattr = memattr };
 

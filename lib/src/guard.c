@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 /* Where this thread's guarded access goes on after a SIGBUS; NULL outside of one. */
 static _Thread_local sigjmp_buf *volatile landing;

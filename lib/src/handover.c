@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <barbuf/handover.h>
+#include <barbuf.h>
 
 /* The kernel's limit on descriptors in one message. */
 #define SCM_FDS_MAX 253
@@ -33,7 +33,7 @@ static int check_type(int sock)
 	return type == SOCK_SEQPACKET ? 0 : -EPROTOTYPE;
 }
 
-int barbuf_send(int sock, const void *msg, size_t len, int fd)
+int barbuf_message_send(int sock, const void *msg, size_t len, int fd)
 {
 	struct header header = { .magic = MAGIC, .len = len, .nr_fds = fd >= 0 };
 	struct iovec iov[] = {
@@ -98,7 +98,7 @@ static unsigned int take_fds(struct msghdr *mh, int *first)
 	return count;
 }
 
-int barbuf_recv(int sock, void *buf, size_t size, size_t *len, int *fd)
+int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd)
 {
 	struct header header;
 	struct iovec iov[] = {

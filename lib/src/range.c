@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <ctype.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <barbuf/range.h>
+#include <barbuf.h>
 
 /* Read a number with its unit. On error *p stays at the number. */
-static int parse_number(const char **p, __u64 *value)
+static int parse_number(const char **p, uint64_t *value)
 {
 	const char *s = *p;
 	unsigned int shift = 0;
 	int base = 10;
-	__u64 v = 0;
+	uint64_t v = 0;
 
 	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
 		base = 16;
@@ -24,8 +25,8 @@ static int parse_number(const char **p, __u64 *value)
 		int digit = isdigit((unsigned char)*s) ? *s - '0' :
 							 tolower((unsigned char)*s) - 'a' + 10;
 
-		if (__builtin_mul_overflow(v, (__u64)base, &v) ||
-		    __builtin_add_overflow(v, (__u64)digit, &v))
+		if (__builtin_mul_overflow(v, (uint64_t)base, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)digit, &v))
 			return -ERANGE;
 	}
 
@@ -51,13 +52,13 @@ static int parse_number(const char **p, __u64 *value)
 	return 0;
 }
 
-int barbuf_ranges_parse(const char *text, struct vfio_region_dma_range **ranges, size_t *nr,
+int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr,
 			const char **bad)
 {
-	struct vfio_region_dma_range *list;
+	struct barbuf_range *list;
 	size_t count = 1;
 	const char *p;
-	__u64 end;
+	uint64_t end;
 	size_t i;
 	int ret;
 
@@ -74,7 +75,7 @@ int barbuf_ranges_parse(const char *text, struct vfio_region_dma_range **ranges,
 		ret = parse_number(&p, &list[i].offset);
 		if (ret)
 			goto err;
-		if (*p != '+') {
+		if (*p != ':') {
 			ret = -EINVAL;
 			goto err;
 		}
@@ -105,9 +106,9 @@ err:
 	return ret;
 }
 
-int barbuf_ranges_size(const struct vfio_region_dma_range *ranges, size_t nr, __u64 *size)
+int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *size)
 {
-	__u64 sum = 0;
+	uint64_t sum = 0;
 	size_t i;
 
 	for (i = 0; i < nr; i++)
@@ -117,8 +118,8 @@ int barbuf_ranges_size(const struct vfio_region_dma_range *ranges, size_t nr, __
 	return 0;
 }
 
-int barbuf_ranges_locate(const struct vfio_region_dma_range *ranges, size_t nr, __u64 pos,
-			 __u64 *offset, __u64 *left)
+int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos,
+			 uint64_t *offset, uint64_t *left)
 {
 	size_t i;
 

@@ -157,7 +157,7 @@ int try_feature(int fd, uint32_t flags, void *data, size_t size)
 int try_export(const struct dev *dev, unsigned int bar, int open_flags, const range_t *ranges,
 	       size_t nr)
 {
-	return as_errno(barbuf_export(dev->lib, bar, ranges, nr, open_flags));
+	return as_errno(barbuf_device_export(dev->lib, bar, ranges, nr, open_flags));
 }
 
 int export_ranges(const struct dev *dev, unsigned int bar, const range_t *ranges, size_t nr)
@@ -179,7 +179,7 @@ int export_range(const struct dev *dev, unsigned int bar, uint64_t offset, uint6
 
 int try_revoke(const struct dev *dev, int dmabuf_fd)
 {
-	return as_errno(barbuf_revoke(dev->lib, dmabuf_fd));
+	return as_errno(barbuf_device_revoke(dev->lib, dmabuf_fd));
 }
 
 void revoke_buffer(const struct dev *dev, int dmabuf_fd)

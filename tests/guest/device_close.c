@@ -300,8 +300,8 @@ static int owner(void *arg)
 	char msg;
 	size_t len;
 
-	CHECK(barbuf_send(o->sock[0], "b", 1, export_range(dev, 2, 0, SIZE)) == 0);
-	CHECK(barbuf_recv(o->sock[0], &msg, 1, &len, NULL) == 0);
+	CHECK(barbuf_message_send(o->sock[0], "b", 1, export_range(dev, 2, 0, SIZE)) == 0);
+	CHECK(barbuf_message_recv(o->sock[0], &msg, 1, &len, NULL) == 0);
 	kill(getpid(), SIGKILL);
 	return 1;
 }
@@ -319,11 +319,11 @@ static void owner_killed(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(owner(&o));
-	CHECK(barbuf_recv(o.sock[1], &msg, 1, &len, &fd) == 0 && fd >= 0);
+	CHECK(barbuf_message_recv(o.sock[1], &msg, 1, &len, &fd) == 0 && fd >= 0);
 	p = map_buffer(fd, 0, SIZE);
 	for (i = 0; i < 16; i++)
 		CHECK_ALIVE(p + i * PAGE);
-	CHECK(barbuf_send(o.sock[1], "k", 1, -1) == 0);
+	CHECK(barbuf_message_send(o.sock[1], "k", 1, -1) == 0);
 	CHECK(waitpid(pid, NULL, 0) == pid);
 	for (i = 0; i < 16; i++)
 		CHECK_SIGBUS(p + i * PAGE);

@@ -396,7 +396,7 @@ static bool kernel_can_map(void)
 
 	/* vfio-pci supports the same for every device it drives. */
 	dev = dev_open("edu");
-	return barbuf_device_feature_probe(dev->lib, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE,
+	return barbuf_device_feature(dev->lib, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE,
 					   VFIO_DEVICE_FEATURE_SET) == 0;
 }
 

@@ -17,9 +17,9 @@
 #include <signal.h>
 #include <sys/types.h>
 
-#include <barbuf/device.h>
-#include <barbuf/guard.h>
-#include <barbuf/handover.h>
+#include <barbuf.h>
+
+#include "uapi.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define KIB(n)		((uint64_t)(n) << 10)
@@ -140,7 +140,7 @@ int try_rmmod(const char *name);
 /* The same, where the last user of it may be on its way out. */
 void rmmod_soon(const char *name);
 
-typedef struct vfio_region_dma_range range_t;
+typedef struct barbuf_range range_t;
 
 /* VFIO_DEVICE_FEATURE with these bytes after the header; argsz counts them. */
 int try_feature(int fd, uint32_t flags, void *data, size_t size);

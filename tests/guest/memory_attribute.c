@@ -22,7 +22,7 @@ static int fd;
 static void open_dev(void)
 {
 	dev = dev_open("ivshmem");
-	if (barbuf_device_feature_probe(dev->lib, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR,
+	if (barbuf_device_feature(dev->lib, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR,
 					VFIO_DEVICE_FEATURE_SET))
 		SKIP("this kernel has no memory attributes");
 	fd = export_range(dev, 2, MIB(8), SIZE);
@@ -30,7 +30,7 @@ static void open_dev(void)
 
 static int set_memattr(int dmabuf_fd, uint32_t memattr)
 {
-	int ret = barbuf_set_memattr(dev->lib, dmabuf_fd, memattr);
+	int ret = barbuf_device_set_memattr(dev->lib, dmabuf_fd, memattr);
 
 	errno = ret ? -ret : errno;
 	return ret ? -1 : 0;
@@ -207,7 +207,7 @@ static void errors(void)
 	dead = export_range(other, 0, 0, PAGE);
 	dev_close(other);
 	other = dev_open("bochs");
-	CHECK_EQ(barbuf_set_memattr(other->lib, dead, WC), -ENODEV);
+	CHECK_EQ(barbuf_device_set_memattr(other->lib, dead, WC), -ENODEV);
 
 	arg = (struct vfio_device_feature_dma_buf_memattr){ .dmabuf_fd = fd, .memattr = WC };
 	CHECK_ERRNO(try_feature(dev->fd, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR |

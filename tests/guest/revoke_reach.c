@@ -173,12 +173,12 @@ static int client(void *arg)
 	char msg;
 	size_t len;
 
-	CHECK(barbuf_recv(sock, &msg, 1, &len, &fd) == 0 && fd >= 0);
+	CHECK(barbuf_message_recv(sock, &msg, 1, &len, &fd) == 0 && fd >= 0);
 	p = map_buffer(fd, 0, SIZE);
 	for (i = 0; i < 8; i++)
 		CHECK_ALIVE(p + i * PAGE);
-	CHECK(barbuf_send(sock, "m", 1, -1) == 0);
-	CHECK(barbuf_recv(sock, &msg, 1, &len, NULL) == 0);
+	CHECK(barbuf_message_send(sock, "m", 1, -1) == 0);
+	CHECK(barbuf_message_recv(sock, &msg, 1, &len, NULL) == 0);
 	for (i = 0; i < 8; i++)
 		CHECK_SIGBUS(p + i * PAGE);
 	CHECK(!try_map(fd, 0, PAGE, PROT_READ, MAP_SHARED));
@@ -199,10 +199,10 @@ static void over_a_socket(void)
 	pid = spawn(client, &pair[1]);
 	dev = dev_open("ivshmem");
 	fd = export_range(dev, 2, 0, SIZE);
-	CHECK(barbuf_send(pair[0], "f", 1, fd) == 0);
-	CHECK(barbuf_recv(pair[0], &msg, 1, &len, NULL) == 0);
+	CHECK(barbuf_message_send(pair[0], "f", 1, fd) == 0);
+	CHECK(barbuf_message_recv(pair[0], &msg, 1, &len, NULL) == 0);
 	revoke_buffer(dev, fd);
-	CHECK(barbuf_send(pair[0], "r", 1, -1) == 0);
+	CHECK(barbuf_message_send(pair[0], "r", 1, -1) == 0);
 	join(pid);
 }
 
@@ -219,9 +219,9 @@ static void through_a_received_fd(void)
 	fd = export_range(dev, 2, 0, SIZE);
 	p = map_buffer(fd, 0, SIZE);
 	CHECK_ALIVE(p);
-	CHECK(barbuf_send(pair[0], "f", 1, fd) == 0);
+	CHECK(barbuf_message_send(pair[0], "f", 1, fd) == 0);
 	close(fd);
-	CHECK(barbuf_recv(pair[1], &msg, 1, &len, &back) == 0 && back >= 0);
+	CHECK(barbuf_message_recv(pair[1], &msg, 1, &len, &back) == 0 && back >= 0);
 	revoke_buffer(dev, back);
 	CHECK_SIGBUS(p);
 }
@@ -236,10 +236,10 @@ static void in_flight(void)
 
 	OK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
 	fd = export_range(dev, 2, 0, SIZE);
-	CHECK(barbuf_send(pair[0], "f", 1, fd) == 0);
+	CHECK(barbuf_message_send(pair[0], "f", 1, fd) == 0);
 	revoke_buffer(dev, fd);
 	close(fd);
-	CHECK(barbuf_recv(pair[1], &msg, 1, &len, &got) == 0 && got >= 0);
+	CHECK(barbuf_message_recv(pair[1], &msg, 1, &len, &got) == 0 && got >= 0);
 	CHECK(!try_map(got, 0, PAGE, PROT_READ, MAP_SHARED));
 	CHECK_EQ(errno, ENODEV);
 	CHECK_ERRNO(try_revoke(dev, got), EBADFD);

@@ -77,7 +77,7 @@ static void events_in_order(void)
 	trace(true);
 	fd = export_ranges(dev, 2, ranges, 2);
 	ino = inode_of(fd);
-	OK(barbuf_set_memattr(dev->lib, fd, VFIO_DEVICE_DMA_BUF_MEMATTR_WC));
+	OK(barbuf_device_set_memattr(dev->lib, fd, VFIO_DEVICE_DMA_BUF_MEMATTR_WC));
 	p = map_buffer(fd, PAGE, 2 * PAGE);
 	CHECK_ALIVE(p);
 	memory_decode(dev, false);
@@ -178,7 +178,7 @@ static void list_of_buffers(void)
 	for (i = 0; i < ARRAY_SIZE(many); i++)
 		many[i] = (range_t){ 2 * i * PAGE, PAGE };
 	fd_many = export_ranges(dev, 2, many, ARRAY_SIZE(many));
-	OK(barbuf_set_memattr(dev->lib, fd_many, VFIO_DEVICE_DMA_BUF_MEMATTR_WC));
+	OK(barbuf_device_set_memattr(dev->lib, fd_many, VFIO_DEVICE_DMA_BUF_MEMATTR_WC));
 	p = map_buffer(fd, 0, 3 * PAGE);
 	unmap((char *)p + PAGE, PAGE);
 	bar = map_bar(dev, 2, 0, PAGE);

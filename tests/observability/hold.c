@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <barbuf/device.h>
+#include <barbuf.h>
 
 static int fail(const char *what, int error)
 {
@@ -54,7 +54,7 @@ static int run(char **argv)
 int main(int argc, char **argv)
 {
 	const size_t page = sysconf(_SC_PAGESIZE);
-	const struct vfio_region_dma_range ranges[] = { { 4 * page, page }, { 0, 2 * page } };
+	const struct barbuf_range ranges[] = { { 4 * page, page }, { 0, 2 * page } };
 	struct barbuf_container *container;
 	struct barbuf_device *dev;
 	volatile char *map;
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 	ret = barbuf_device_open(&dev, container, address);
 	if (ret)
 		return fail(address, -ret);
-	fd = barbuf_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC);
+	fd = barbuf_device_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return fail("export", -fd);
 	if (ioctl(fd, DMA_BUF_SET_NAME, "queue of client 7"))

@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <barbuf/device.h>
+#include <barbuf.h>
 
 #include "sys.h"
 #include "tap.h"
+#include "uapi.h"
 
 #define A0 "0000:01:00.0" /* A0 and A1 share group 12 */
 #define A1 "0000:01:00.1"
@@ -527,7 +528,7 @@ static void resets(void)
 
 static void features(void)
 {
-	const struct vfio_region_dma_range ranges[] = { { 0x3000, 0x1000 }, { 0, 0x2000 } };
+	const struct barbuf_range ranges[] = { { 0x3000, 0x1000 }, { 0, 0x2000 } };
 	struct vfio_device_feature_dma_buf *got = (void *)k.feature_data;
 	struct barbuf_container *c;
 	struct barbuf_device *dev;
@@ -538,40 +539,40 @@ static void features(void)
 	if (!dev)
 		return;
 	k.feature_result = 33;
-	CHECK(barbuf_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC) == 33, "an export gives the fd");
+	CHECK(barbuf_device_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC) == 33, "an export gives the fd");
 	CHECK(k.feature_flags == (11 | VFIO_DEVICE_FEATURE_GET), "by a GET of feature 11");
 	CHECK(k.feature_argsz == 8 + 16 + 32, "of %u bytes", k.feature_argsz);
 	CHECK(got->region_index == 2 && got->open_flags == (O_RDWR | O_CLOEXEC) && !got->flags &&
 		      got->nr_ranges == 2 && !memcmp(got->dma_ranges, ranges, sizeof(ranges)),
 	      "with the ranges in order");
 	k.feature_result = -EINVAL;
-	CHECK(barbuf_export(dev, 2, NULL, 0, O_RDWR) == -EINVAL && got->nr_ranges == 0,
+	CHECK(barbuf_device_export(dev, 2, NULL, 0, O_RDWR) == -EINVAL && got->nr_ranges == 0,
 	      "no range is for the kernel to refuse");
-	CHECK(barbuf_export(dev, 2, ranges, SIZE_MAX / 16, O_RDWR) == -E2BIG &&
-		      barbuf_export(dev, 2, ranges, UINT32_MAX / 16 + 1, O_RDWR) == -E2BIG,
+	CHECK(barbuf_device_export(dev, 2, ranges, SIZE_MAX / 16, O_RDWR) == -E2BIG &&
+		      barbuf_device_export(dev, 2, ranges, UINT32_MAX / 16 + 1, O_RDWR) == -E2BIG,
 	      "more ranges than the ioctl can name: E2BIG");
 
 	k.feature_result = 0;
-	CHECK(!barbuf_revoke(dev, 44), "a revoke");
+	CHECK(!barbuf_device_revoke(dev, 44), "a revoke");
 	memcpy(&fd, k.feature_data, 4);
 	CHECK(k.feature_flags == (14 | VFIO_DEVICE_FEATURE_SET) && k.feature_argsz == 12 &&
 		      fd == 44,
 	      "is a SET of feature 14 with the fd");
 	k.feature_result = -EBADFD;
-	CHECK(barbuf_revoke(dev, 44) == -EBADFD, "its error comes through");
+	CHECK(barbuf_device_revoke(dev, 44) == -EBADFD, "its error comes through");
 
 	k.feature_result = 0;
-	CHECK(!barbuf_set_memattr(dev, 45, VFIO_DEVICE_DMA_BUF_MEMATTR_WC), "an attribute");
+	CHECK(!barbuf_device_set_memattr(dev, 45, VFIO_DEVICE_DMA_BUF_MEMATTR_WC), "an attribute");
 	memcpy(&fd, k.feature_data, 4);
 	memcpy(&attr, (char *)k.feature_data + 4, 4);
 	CHECK(k.feature_flags == (15 | VFIO_DEVICE_FEATURE_SET) && k.feature_argsz == 16 &&
 		      fd == 45 && attr == 1,
 	      "is a SET of feature 15 with fd and value");
 	k.feature_result = -ENOENT;
-	CHECK(barbuf_set_memattr(dev, 45, 7) == -ENOENT, "its error comes through");
+	CHECK(barbuf_device_set_memattr(dev, 45, 7) == -ENOENT, "its error comes through");
 
 	k.feature_result = -ENOTTY;
-	CHECK(barbuf_device_feature_probe(dev, 14, VFIO_DEVICE_FEATURE_SET) == -ENOTTY &&
+	CHECK(barbuf_device_feature(dev, 14, VFIO_DEVICE_FEATURE_SET) == -ENOTTY &&
 		      k.feature_flags ==
 			      (14 | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE) &&
 		      k.feature_argsz == 8,

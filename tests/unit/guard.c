@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 #include "tap.h"
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <barbuf/handover.h>
+#include <barbuf.h>
 
 #include "tap.h"
 
@@ -76,8 +76,8 @@ static void round_trip(void)
 	int fd = -2;
 
 	memset(msg, 'm', sizeof(msg));
-	CHECK(!barbuf_send(a, "hello", 5, null), "a message with an fd is sent");
-	CHECK(!barbuf_recv(b, buf, sizeof(buf), &len, &fd) && len == 5 && !memcmp(buf, "hello", 5),
+	CHECK(!barbuf_message_send(a, "hello", 5, null), "a message with an fd is sent");
+	CHECK(!barbuf_message_recv(b, buf, sizeof(buf), &len, &fd) && len == 5 && !memcmp(buf, "hello", 5),
 	      "and received");
 	REQUIRE(fd >= 0 && fd != null && same_file(fd, null), "the fd is of the same file");
 	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC, "and is close-on-exec");
@@ -85,16 +85,16 @@ static void round_trip(void)
 	CHECK(fcntl(null, F_GETFD) >= 0, "the sender keeps its own");
 	close(null);
 
-	CHECK(!barbuf_send(a, msg, sizeof(msg), -1) &&
-		      !barbuf_recv(b, buf, sizeof(buf), &len, &fd) && len == sizeof(msg) &&
+	CHECK(!barbuf_message_send(a, msg, sizeof(msg), -1) &&
+		      !barbuf_message_recv(b, buf, sizeof(buf), &len, &fd) && len == sizeof(msg) &&
 		      !memcmp(buf, msg, sizeof(msg)) && fd == -1,
 	      "the longest message, without an fd");
-	CHECK(!barbuf_send(a, NULL, 0, -1) && !barbuf_recv(b, buf, sizeof(buf), &len, NULL) && !len,
+	CHECK(!barbuf_message_send(a, NULL, 0, -1) && !barbuf_message_recv(b, buf, sizeof(buf), &len, NULL) && !len,
 	      "the shortest");
 
-	CHECK(!barbuf_send(a, "1", 1, -1) && !barbuf_send(a, "22", 2, -1) &&
-		      !barbuf_recv(b, buf, sizeof(buf), &len, NULL) && len == 1 && *buf == '1' &&
-		      !barbuf_recv(b, buf, sizeof(buf), &len, NULL) && len == 2 && *buf == '2',
+	CHECK(!barbuf_message_send(a, "1", 1, -1) && !barbuf_message_send(a, "22", 2, -1) &&
+		      !barbuf_message_recv(b, buf, sizeof(buf), &len, NULL) && len == 1 && *buf == '1' &&
+		      !barbuf_message_recv(b, buf, sizeof(buf), &len, NULL) && len == 2 && *buf == '2',
 	      "two messages stay two");
 }
 
@@ -105,15 +105,15 @@ static void bad_calls(void)
 	size_t len;
 	int p[2];
 
-	CHECK(barbuf_send(a, msg, sizeof(msg), -1) == -EMSGSIZE, "a message too long is not sent");
-	CHECK(barbuf_recv(b, msg, sizeof(msg), &len, NULL) == -EAGAIN, "and nothing arrives");
+	CHECK(barbuf_message_send(a, msg, sizeof(msg), -1) == -EMSGSIZE, "a message too long is not sent");
+	CHECK(barbuf_message_recv(b, msg, sizeof(msg), &len, NULL) == -EAGAIN, "and nothing arrives");
 	REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, stream) && !pipe(p), "other fds");
-	CHECK(barbuf_send(stream[0], "x", 1, -1) == -EPROTOTYPE, "a stream cannot be sent to");
-	CHECK(barbuf_recv(stream[0], msg, 1, &len, NULL) == -EPROTOTYPE, "or received from");
-	CHECK(barbuf_send(p[1], "x", 1, -1) == -ENOTSOCK, "nor can a pipe");
-	CHECK(barbuf_send(-1, "x", 1, -1) == -EBADF, "nor nothing");
-	CHECK(barbuf_send(a, "x", 1, 9999) == -EBADF, "an fd that is none is not sent");
-	CHECK(barbuf_recv(b, msg, sizeof(msg), &len, NULL) == -EAGAIN, "and again nothing arrives");
+	CHECK(barbuf_message_send(stream[0], "x", 1, -1) == -EPROTOTYPE, "a stream cannot be sent to");
+	CHECK(barbuf_message_recv(stream[0], msg, 1, &len, NULL) == -EPROTOTYPE, "or received from");
+	CHECK(barbuf_message_send(p[1], "x", 1, -1) == -ENOTSOCK, "nor can a pipe");
+	CHECK(barbuf_message_send(-1, "x", 1, -1) == -EBADF, "nor nothing");
+	CHECK(barbuf_message_send(a, "x", 1, 9999) == -EBADF, "an fd that is none is not sent");
+	CHECK(barbuf_message_recv(b, msg, sizeof(msg), &len, NULL) == -EAGAIN, "and again nothing arrives");
 	close(stream[0]);
 	close(stream[1]);
 	close(p[0]);
@@ -135,7 +135,7 @@ static void refuse(const char *what, const void *bytes, size_t n, unsigned int n
 		fds[i] = STDOUT_FILENO;
 	before = open_fds();
 	REQUIRE(send_raw(a, bytes, n, fds, nr_fds), "%s: sent", what);
-	ret = barbuf_recv(b, &scratch, room, &len, want_fd ? &fd : NULL);
+	ret = barbuf_message_recv(b, &scratch, room, &len, want_fd ? &fd : NULL);
 	CHECK(ret == want && fd == -2 && len == 4711, "%s: %s", what, strerror(-ret));
 	CHECK(open_fds() == before, "%s: leaves no fd behind", what);
 	CHECK(recv(b, &scratch, sizeof(scratch), MSG_DONTWAIT) < 0 && errno == EAGAIN,
@@ -186,12 +186,12 @@ static void table_full(void)
 	int fd = -2;
 	int ret;
 
-	REQUIRE(!barbuf_send(a, "x", 1, STDOUT_FILENO), "an fd is on its way");
+	REQUIRE(!barbuf_message_send(a, "x", 1, STDOUT_FILENO), "an fd is on its way");
 	getrlimit(RLIMIT_NOFILE, &old);
 	low = old;
 	low.rlim_cur = 0;
 	setrlimit(RLIMIT_NOFILE, &low);
-	ret = barbuf_recv(b, buf, sizeof(buf), &len, &fd);
+	ret = barbuf_message_recv(b, buf, sizeof(buf), &len, &fd);
 	setrlimit(RLIMIT_NOFILE, &old);
 	CHECK(ret == -EMFILE && fd == -2, "no free descriptor: %s", strerror(-ret));
 }
@@ -224,7 +224,7 @@ static void randomly(void)
 		send_raw(a, &w, n, fds, nr_fds);
 		valid = n >= WIRE_HEAD && w.magic == WIRE_MAGIC && !w.reserved &&
 			w.len == n - WIRE_HEAD && w.nr_fds == nr_fds && nr_fds < 2;
-		ret = barbuf_recv(b, &got, sizeof(got), &len, &fd);
+		ret = barbuf_message_recv(b, &got, sizeof(got), &len, &fd);
 		wrong += (ret == 0) != valid;
 		wrong += !ret && (fd >= 0) != (nr_fds == 1);
 		wrong += ret && ret != -EBADMSG;
@@ -240,11 +240,11 @@ static void end_of_peer(void)
 	char buf[8];
 	size_t len;
 
-	CHECK(!barbuf_send(a, "x", 1, -1), "a last message");
+	CHECK(!barbuf_message_send(a, "x", 1, -1), "a last message");
 	close(a);
-	CHECK(!barbuf_recv(b, buf, sizeof(buf), &len, NULL) && len == 1, "arrives after the end");
-	CHECK(barbuf_recv(b, buf, sizeof(buf), &len, NULL) == -EPIPE, "then the end is seen");
-	CHECK(barbuf_send(b, "x", 1, -1) == -EPIPE, "and a send fails, without SIGPIPE");
+	CHECK(!barbuf_message_recv(b, buf, sizeof(buf), &len, NULL) && len == 1, "arrives after the end");
+	CHECK(barbuf_message_recv(b, buf, sizeof(buf), &len, NULL) == -EPIPE, "then the end is seen");
+	CHECK(barbuf_message_send(b, "x", 1, -1) == -EPIPE, "and a send fails, without SIGPIPE");
 	close(b);
 }
 

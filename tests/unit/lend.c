@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <barbuf/guard.h>
+#include <barbuf.h>
 
 #include "lend.h"
 #include "tap.h"

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <barbuf/range.h>
+#include <barbuf.h>
 
 #include "tap.h"
 
-static void accepts(const char *text, size_t want_nr, const struct vfio_region_dma_range *want)
+static void accepts(const char *text, size_t want_nr, const struct barbuf_range *want)
 {
-	struct vfio_region_dma_range *ranges = NULL;
+	struct barbuf_range *ranges = NULL;
 	size_t nr = 0;
 	int ret;
 
@@ -22,7 +22,7 @@ static void accepts(const char *text, size_t want_nr, const struct vfio_region_d
 
 static void refuses(const char *text, int want, size_t want_bad)
 {
-	struct vfio_region_dma_range *ranges = NULL;
+	struct barbuf_range *ranges = NULL;
 	const char *bad = NULL;
 	size_t nr;
 	int ret;
@@ -35,43 +35,43 @@ static void refuses(const char *text, int want, size_t want_bad)
 
 static void parses(void)
 {
-	accepts("0+1", 1, (struct vfio_region_dma_range[]){ { 0, 1 } });
-	accepts("0x1000+0xfFf", 1, (struct vfio_region_dma_range[]){ { 0x1000, 0xfff } });
-	accepts("4K+2M,1G+3,0+0", 3,
-		(struct vfio_region_dma_range[]){ { 4096, 2 << 20 }, { 1 << 30, 3 }, { 0, 0 } });
-	accepts("0xfffffffffffff000+0xfff", 1,
-		(struct vfio_region_dma_range[]){ { 0xfffffffffffff000, 0xfff } });
-	accepts("18446744073709551615+0", 1, (struct vfio_region_dma_range[]){ { UINT64_MAX, 0 } });
-	accepts("17179869183G+0", 1,
-		(struct vfio_region_dma_range[]){ { 17179869183ull << 30, 0 } });
-	accepts("010+0", 1, (struct vfio_region_dma_range[]){ { 10, 0 } });
+	accepts("0:1", 1, (struct barbuf_range[]){ { 0, 1 } });
+	accepts("0x1000:0xfFf", 1, (struct barbuf_range[]){ { 0x1000, 0xfff } });
+	accepts("4K:2M,1G:3,0:0", 3,
+		(struct barbuf_range[]){ { 4096, 2 << 20 }, { 1 << 30, 3 }, { 0, 0 } });
+	accepts("0xfffffffffffff000:0xfff", 1,
+		(struct barbuf_range[]){ { 0xfffffffffffff000, 0xfff } });
+	accepts("18446744073709551615:0", 1, (struct barbuf_range[]){ { UINT64_MAX, 0 } });
+	accepts("17179869183G:0", 1,
+		(struct barbuf_range[]){ { 17179869183ull << 30, 0 } });
+	accepts("010:0", 1, (struct barbuf_range[]){ { 10, 0 } });
 
 	refuses("", -EINVAL, 0);
 	refuses("x", -EINVAL, 0);
 	refuses("1", -EINVAL, 1);
-	refuses("1+", -EINVAL, 2);
-	refuses("+1", -EINVAL, 0);
-	refuses("-1+1", -EINVAL, 0);
-	refuses(" 1+1", -EINVAL, 0);
-	refuses("1+1,", -EINVAL, 4);
-	refuses("1+1,,1+1", -EINVAL, 4);
-	refuses("1+1;1+1", -EINVAL, 3);
-	refuses("1+1 ", -EINVAL, 3);
-	refuses("0x+1", -EINVAL, 0);
-	refuses("0xg+1", -EINVAL, 0);
-	refuses("1k+1", -EINVAL, 1);
-	refuses("1KB+1", -EINVAL, 2);
-	refuses("18446744073709551616+0", -ERANGE, 0);
-	refuses("0x10000000000000000+0", -ERANGE, 0);
-	refuses("0+17179869184G", -ERANGE, 2);
-	refuses("1+1,0xfffffffffffff000+0x1000", -ERANGE, 4);
+	refuses("1:", -EINVAL, 2);
+	refuses(":1", -EINVAL, 0);
+	refuses("-1:1", -EINVAL, 0);
+	refuses(" 1:1", -EINVAL, 0);
+	refuses("1:1,", -EINVAL, 4);
+	refuses("1:1,,1:1", -EINVAL, 4);
+	refuses("1:1;1:1", -EINVAL, 3);
+	refuses("1:1 ", -EINVAL, 3);
+	refuses("0x:1", -EINVAL, 0);
+	refuses("0xg:1", -EINVAL, 0);
+	refuses("1k:1", -EINVAL, 1);
+	refuses("1KB:1", -EINVAL, 2);
+	refuses("18446744073709551616:0", -ERANGE, 0);
+	refuses("0x10000000000000000:0", -ERANGE, 0);
+	refuses("0:17179869184G", -ERANGE, 2);
+	refuses("1:1,0xfffffffffffff000:0x1000", -ERANGE, 4);
 }
 
 static void adds_up(void)
 {
-	const struct vfio_region_dma_range two[] = { { 5, 3 }, { 1, 4 } };
-	const struct vfio_region_dma_range huge[] = { { 0, UINT64_MAX }, { 0, 1 } };
-	__u64 size = 99;
+	const struct barbuf_range two[] = { { 5, 3 }, { 1, 4 } };
+	const struct barbuf_range huge[] = { { 0, UINT64_MAX }, { 0, 1 } };
+	uint64_t size = 99;
 
 	CHECK(barbuf_ranges_size(two, 2, &size) == 0 && size == 7, "3 + 4 is %llu",
 	      (unsigned long long)size);
@@ -83,10 +83,10 @@ static void adds_up(void)
 
 static void locates(void)
 {
-	const struct vfio_region_dma_range ranges[] = { { 100, 3 }, { 50, 0 }, { 10, 2 } };
-	static const __u64 want_offset[] = { 100, 101, 102, 10, 11 };
-	static const __u64 want_left[] = { 3, 2, 1, 2, 1 };
-	__u64 offset, left, pos;
+	const struct barbuf_range ranges[] = { { 100, 3 }, { 50, 0 }, { 10, 2 } };
+	static const uint64_t want_offset[] = { 100, 101, 102, 10, 11 };
+	static const uint64_t want_left[] = { 3, 2, 1, 2, 1 };
+	uint64_t offset, left, pos;
 
 	for (pos = 0; pos < 5; pos++) {
 		int ret = barbuf_ranges_locate(ranges, 3, pos, &offset, &left);

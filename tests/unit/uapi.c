@@ -2,7 +2,7 @@
 /* Numbers and layouts that the kernel fixed: nothing may move them. */
 #include <stddef.h>
 
-#include <barbuf/uapi.h>
+#include "uapi.h"
 
 #include "tap.h"
 

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libbarbuf: lend one client exactly one slice of a PCI device, and take it
+ * back.
+ *
+ * A primary opens a device (bound to vfio-pci), exports ranges of a BAR as a
+ * buffer, sends the buffer to a client over a UNIX socket, and revokes it when
+ * it chooses. A client receives the buffer, maps it, and reads and writes with
+ * accesses that return -EIO instead of dying when the buffer is taken back.
+ *
+ * Errors: unless said otherwise a function returns 0 or a negative errno; what
+ * the kernel answered is passed on unchanged. On error nothing has changed, no
+ * descriptor is left behind, and output arguments are not written.
+ *
+ * The library prints nothing, starts no thread, reads no environment and has no
+ * global state but the previous SIGBUS handler, see barbuf_guard_install().
+ *
+ * Threads: calls on different objects may run at the same time. Calls on one
+ * object may not, unless a section says so.
+ *
+ * Sizes, lengths and offsets are in bytes. Every descriptor that the library
+ * makes is close-on-exec.
+ */
+#ifndef BARBUF_H
+#define BARBUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct barbuf_container;
+struct barbuf_device;
+
+/* A piece of a BAR. The layout is that of VFIO's struct vfio_region_dma_range. */
+struct barbuf_range {
+	uint64_t offset;
+	uint64_t length;
+};
+
+/* How a mapping is made: the memory attribute of a buffer. */
+enum barbuf_memattr {
+	BARBUF_NC = 0, /* uncached: every access reaches the device, in order */
+	BARBUF_WC = 1, /* write-combining: stores may be merged and delayed */
+};
+
+/* ---------------------------------------------------------------- container
+ *
+ * The I/O address space that devices of one owner share. Devices that shall be
+ * reset together, or share DMA mappings, go into one. */
+
+/**
+ * barbuf_container_new() - make a container
+ * @out: the new container, the caller's until barbuf_container_free()
+ *
+ * Errors: -ENOMEM; those of opening /dev/vfio/vfio;
+ * -EPROTONOSUPPORT: the kernel's VFIO speaks another version or has no type1.
+ */
+int barbuf_container_new(struct barbuf_container **out);
+
+/* Give a container back. NULL is fine. -EBUSY: a device is still open in it; nothing was done. */
+int barbuf_container_free(struct barbuf_container *c);
+
+/* ------------------------------------------------------------------- device
+ *
+ * Threads: calls that only read the handle (all but open and close) may run
+ * at the same time. Open and close of devices of one container and
+ * barbuf_device_hot_reset() may not. */
+
+/* What VFIO_DEVICE_GET_INFO says. */
+struct barbuf_device_info {
+	bool can_reset; /* barbuf_device_reset() is offered */
+	uint32_t num_regions;
+	uint32_t num_irqs;
+};
+
+#define BARBUF_REGION_READ 1u /* VFIO_REGION_INFO_FLAG_READ */
+#define BARBUF_REGION_WRITE 2u
+#define BARBUF_REGION_MMAP 4u
+
+/* Region indexes of a PCI device: 0 to 5 are the BARs. */
+#define BARBUF_REGION_ROM 6
+#define BARBUF_REGION_CONFIG 7
+
+/* One region (a BAR, the ROM, config space). Size 0: not implemented. */
+struct barbuf_region {
+	uint32_t index;
+	uint32_t flags; /* BARBUF_REGION_* */
+	uint64_t size;
+	uint64_t offset; /* where it starts in the device fd */
+};
+
+/**
+ * barbuf_device_open() - open a device
+ * @out: the device, the caller's until barbuf_device_close()
+ * @c: container to open it in, or NULL for one of its own
+ * @address: PCI address as in sysfs, "dddd:bb:dd.f"
+ *
+ * Errors: -EINVAL: no PCI address; -ENODEV: no such device; -ENXIO: it is in no
+ * IOMMU group; -EPERM: the group holds devices bound to other drivers; -EBUSY:
+ * the group is open elsewhere; -ENOMEM; those of the system calls.
+ */
+int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address);
+
+/* Close the device, and its group and own container with the last. NULL is fine.
+ * Buffers of it stop working; free them as usual. */
+void barbuf_device_close(struct barbuf_device *dev);
+
+/* The VFIO device fd. It stays the device's: do not close it. */
+int barbuf_device_fd(const struct barbuf_device *dev);
+
+/* The address, "dddd:bb:dd.f". Lives as long as the device. */
+const char *barbuf_device_address(const struct barbuf_device *dev);
+
+int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info);
+
+/* Describe region @index. -EINVAL: no such index. */
+int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index, struct barbuf_region *region);
+
+/**
+ * barbuf_config_read() - read PCI configuration space
+ * @offset: from the start of configuration space
+ * @len: all or nothing is read
+ *
+ * Values are as PCI has them, little-endian.
+ *
+ * Errors: -ERANGE: past the end; -EIO: the kernel moved fewer bytes.
+ */
+int barbuf_config_read(struct barbuf_device *dev, uint32_t offset, void *buf, size_t len);
+
+/* Write PCI configuration space. As barbuf_config_read(). */
+int barbuf_config_write(struct barbuf_device *dev, uint32_t offset, const void *buf, size_t len);
+
+/* Reset this function alone. -EOPNOTSUPP: the device has no such reset. */
+int barbuf_device_reset(struct barbuf_device *dev);
+
+/**
+ * barbuf_device_hot_reset() - reset the bus or slot the device is on
+ *
+ * Every device that shares the bus is reset. Their groups must be open in the
+ * container of @dev: this is how VFIO has the ownership proven.
+ *
+ * Errors: -ENODEV: the device cannot be reset so; -EPERM: a device of the set
+ * is not of this container; -ENOMEM; the kernel's.
+ */
+int barbuf_device_hot_reset(struct barbuf_device *dev);
+
+/* Let the device sleep. @wakeup_eventfd: signalled on a wake-up that was not
+ * asked for, or -1. BAR mappings do not work until it is over.
+ * -EINVAL: already entered; -ENOTTY: not supported. */
+int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd);
+
+/* Wake the device up again. */
+int barbuf_low_power_exit(struct barbuf_device *dev);
+
+/**
+ * barbuf_device_feature() - ask whether a VFIO_DEVICE_FEATURE can be used
+ * @number: of linux/vfio.h
+ * @op: VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET or both
+ *
+ * Errors: -ENOTTY: the kernel does not know the feature; the kernel's.
+ */
+int barbuf_device_feature(struct barbuf_device *dev, uint32_t number, uint32_t op);
+
+/* ----------------------------------------------------- buffers by descriptor
+ *
+ * What the kernel offers, for programs that keep their own records. */
+
+/**
+ * barbuf_device_export() - make a buffer of ranges of one BAR
+ * @bar: 0 to 5
+ * @ranges: offset and length within the BAR, multiples of the page size; the
+ *	buffer's offsets run through them in this order
+ * @open_flags: O_RDONLY or O_RDWR, with or without O_CLOEXEC
+ *
+ * Return: the buffer's fd, the caller's to close, or a negative errno.
+ * -EINVAL: no range, or one that is empty, unaligned or outside of the BAR;
+ * -ENODEV: no memory BAR of this index; -EOPNOTSUPP or -ENOTTY: the kernel or
+ * driver cannot export; -E2BIG: more ranges than the kernel takes (barbuf:
+ * 262,144) or the ioctl can name; -ENOMEM.
+ */
+int barbuf_device_export(struct barbuf_device *dev, uint32_t bar, const struct barbuf_range *ranges,
+			 size_t nr_ranges, int open_flags);
+
+/**
+ * barbuf_device_revoke() - end every access to an exported buffer, for ever
+ * @fd: any fd of the buffer; it stays open
+ *
+ * When this returns no mapping of the buffer works any more, in any process.
+ *
+ * Errors: -EBADF: @fd is no fd; -EINVAL: no DMABUF; -ENODEV: of another device;
+ * -EBADFD: already revoked; -ENOTTY: the kernel cannot revoke.
+ */
+int barbuf_device_revoke(struct barbuf_device *dev, int fd);
+
+/* Choose how later mappings are made; those that exist keep what they have.
+ * -ENOENT: @memattr is not known; -ENOTTY: no choice; else as barbuf_device_revoke(). */
+int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr);
+
+/* ---------------------------------------------------------------- hand over
+ *
+ * Over a UNIX socket of type SOCK_SEQPACKET. What comes from the socket is not
+ * trusted: whatever was sent, a call either succeeds or leaves no descriptor
+ * behind. Threads: one sender and one receiver may use a socket at once. */
+
+/* Longest message of barbuf_message_send(). */
+#define BARBUF_MESSAGE_MAX 1024
+
+/**
+ * barbuf_message_send() - send the program's own message, and a descriptor or none
+ * @msg: opaque
+ * @len: 0 to BARBUF_MESSAGE_MAX
+ * @fd: descriptor to send along (a memfd, an eventfd), or -1; it stays the caller's
+ *
+ * Errors: -EMSGSIZE: @len is too much; -EPROTOTYPE: the socket keeps no message
+ * boundaries; -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or
+ * it does not block. No SIGPIPE is raised.
+ */
+int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
+
+/**
+ * barbuf_message_recv() - receive what barbuf_message_send() sent
+ * @buf, @size: where it goes
+ * @len: length of the message
+ * @fd: the descriptor that came, close-on-exec and now the caller's, or -1.
+ *	NULL if none is expected
+ *
+ * Errors: -EBADMSG: not such a message, cut short, with more or fewer
+ * descriptors than it says, or with one when @fd is NULL; -EMSGSIZE: longer than
+ * @size; -EPIPE: the peer closed the socket; -EMFILE: no free descriptor here;
+ * -EPROTOTYPE, -EAGAIN as barbuf_message_send(). A message that fails is consumed.
+ */
+int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
+
+/* ------------------------------------------------------------------ survive
+ *
+ * An access to a mapping that may be taken away: SIGBUS becomes -EIO.
+ *
+ * Threads: any number at once. */
+
+/* Take over SIGBUS: a program calls this once, before it accesses; again is
+ * harmless. A SIGBUS elsewhere kills as if there were no handler. */
+int barbuf_guard_install(void);
+
+/*
+ * One naturally aligned load or store of exactly this width, never split,
+ * merged or repeated, as registers need it. In the byte order of the CPU.
+ *
+ * Return: 0, or -EIO when it raised SIGBUS; *value is then unchanged.
+ */
+int barbuf_read8(const volatile void *addr, uint8_t *value);
+int barbuf_read16(const volatile void *addr, uint16_t *value);
+int barbuf_read32(const volatile void *addr, uint32_t *value);
+int barbuf_read64(const volatile void *addr, uint64_t *value);
+int barbuf_write8(volatile void *addr, uint8_t value);
+int barbuf_write16(volatile void *addr, uint16_t value);
+int barbuf_write32(volatile void *addr, uint32_t value);
+int barbuf_write64(volatile void *addr, uint64_t value);
+
+/* ------------------------------------------------------------------- ranges
+ *
+ * As people write them: "0x1000:4K,0:8K". */
+
+/**
+ * barbuf_ranges_parse() - read a list of ranges
+ * @text: OFFSET:LENGTH[,OFFSET:LENGTH...]; numbers decimal or 0x hexadecimal,
+ *	with an optional K, M or G (of 1024)
+ * @ranges: in the order of the list; free() it
+ * @bad: set to the first character that was not understood, on -EINVAL and
+ *	-ERANGE. May be NULL
+ *
+ * Errors: -EINVAL: not such a list; -ERANGE: a number, or the end of a range,
+ * exceeds 64 bits; -ENOMEM.
+ */
+int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr, const char **bad);
+
+/* Bytes in a buffer of these ranges. -EOVERFLOW: exceeds 64 bits. */
+int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *size);
+
+/**
+ * barbuf_ranges_locate() - where in the BAR is this offset of the buffer
+ * @pos: offset in the buffer
+ * @offset: offset in the BAR
+ * @left: bytes from there to the end of its range
+ *
+ * Errors: -ERANGE: @pos is past the end.
+ */
+int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos, uint64_t *offset,
+			 uint64_t *left);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif
