@@ -49,6 +49,12 @@ enum barbuf_memattr {
 	BARBUF_WC = 1, /* write-combining: stores may be merged and delayed */
 };
 
+/* ------------------------------------------------------------------ version */
+
+/* "0.1.0": of the library that runs, not of this header. For messages: ask
+ * barbuf_device_probe() what can be done. */
+const char *barbuf_version(void);
+
 /* ---------------------------------------------------------------- container
  *
  * The I/O address space that devices of one owner share. Devices that shall be
