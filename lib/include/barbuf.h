@@ -36,6 +36,8 @@ extern "C" {
 
 struct barbuf_container;
 struct barbuf_device;
+struct barbuf_buffer;
+struct barbuf_map;
 
 /* A piece of a BAR. The layout is that of VFIO's struct vfio_region_dma_range. */
 struct barbuf_range {
@@ -175,7 +177,8 @@ int barbuf_device_feature(struct barbuf_device *dev, uint32_t number, uint32_t o
 
 /* ----------------------------------------------------- buffers by descriptor
  *
- * What the kernel offers, for programs that keep their own records. */
+ * What the kernel offers, for programs that keep their own records. The
+ * functions on struct barbuf_buffer stand on these. */
 
 /**
  * barbuf_device_export() - make a buffer of ranges of one BAR
@@ -207,6 +210,77 @@ int barbuf_device_revoke(struct barbuf_device *dev, int fd);
 /* Choose how later mappings are made; those that exist keep what they have.
  * -ENOENT: @memattr is not known; -ENOTTY: no choice; else as barbuf_device_revoke(). */
 int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr);
+
+/* ------------------------------------------------------------------- buffer
+ *
+ * Threads: a buffer's description does not change, and reading it may be done
+ * anywhere. */
+
+/* Longest name, without the NUL (DMA_BUF_NAME_LEN - 1). */
+#define BARBUF_NAME_MAX 31
+
+struct barbuf_export {
+	uint32_t bar; /* 0 to 5 */
+	bool read_only; /* no fd or mapping of it can write */
+	enum barbuf_memattr memattr;
+	const struct barbuf_range *ranges; /* copied */
+	size_t nr_ranges;
+	const char *name; /* seen in /proc/PID/maps; NULL: the kernel's own */
+};
+
+/**
+ * barbuf_buffer_export() - make a buffer of ranges of one BAR
+ * @out: the buffer, the caller's until barbuf_buffer_free()
+ * @dev: must be open for as long as the buffer is to be revoked; a buffer may
+ *	outlive it
+ *
+ * Errors: as barbuf_device_export(); -EOPNOTSUPP: a memattr or name that this
+ * kernel does not offer; -ENAMETOOLONG: @x->name; -ENOENT: @x->memattr.
+ */
+int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
+			 const struct barbuf_export *x);
+
+/**
+ * barbuf_buffer_adopt() - use a buffer fd that was inherited
+ * @fd: on success the buffer's, and closed with it
+ *
+ * Size, name and read-only are the kernel's; the memory attribute and the
+ * alignment are not known.
+ *
+ * Errors: -EBADF: no fd; -EINVAL: no DMABUF.
+ */
+int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
+
+/* Revoke: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
+ * it, or has closed the device. */
+int barbuf_buffer_revoke(struct barbuf_buffer *buf);
+
+/* Close the buffer's fd. Mappings and other fds of it stay. NULL is fine. */
+void barbuf_buffer_free(struct barbuf_buffer *buf);
+
+/* The DMABUF's fd. It stays the buffer's. */
+int barbuf_buffer_fd(const struct barbuf_buffer *buf);
+uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
+bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
+enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
+/* "" if it has none. Lives as long as the buffer. */
+const char *barbuf_buffer_name(const struct barbuf_buffer *buf);
+/* What the sender gave barbuf_buffer_send(); 0 for a buffer not received. */
+uint64_t barbuf_buffer_tag(const struct barbuf_buffer *buf);
+/* The ranges it was exported with, *nr of them; NULL and 0 in a client, which is not told. */
+const struct barbuf_range *barbuf_buffer_ranges(const struct barbuf_buffer *buf, size_t *nr);
+
+/**
+ * barbuf_buffer_check() - does the buffer still stand
+ *
+ * Asks the kernel, in any process that has the buffer, by a mapping that is not
+ * touched.
+ *
+ * Return: 0: it does, although access may be suspended (a reset, a sleeping
+ * device); -EBADFD: revoked, or its device closed; -EOPNOTSUPP: this kernel
+ * cannot map buffers.
+ */
+int barbuf_buffer_check(const struct barbuf_buffer *buf);
 
 /* ---------------------------------------------------------------- hand over
  *
@@ -242,6 +316,62 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
  * -EPROTOTYPE, -EAGAIN as barbuf_message_send(). A message that fails is consumed.
  */
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
+
+/* ---------------------------------------------------------------------- map
+ *
+ * Threads: one mapping may be used by any number of threads at once;
+ * barbuf_unmap() by one, when the others are done. */
+
+/* Why an access failed. */
+enum barbuf_gone {
+	BARBUF_GONE_SUSPENDED, /* a reset or a sleeping device: it may come back */
+	BARBUF_GONE_REVOKED, /* for ever */
+};
+
+struct barbuf_map_options {
+	uint64_t offset; /* in the buffer or BAR, a multiple of the page size */
+	uint64_t length; /* 0: to the end. Rounded up to pages */
+	bool read_only;
+	bool no_fork; /* MADV_DONTFORK: a child does not get it */
+	/*
+	 * Told once when an access by barbuf_map_*() has met -EIO, and again if
+	 * a suspended mapping is revoked later, or after barbuf_map_rearm(). Runs
+	 * in the thread whose access failed, not in a signal handler, before the
+	 * access returns; it may call anything but barbuf_unmap() of this mapping.
+	 */
+	void (*gone)(struct barbuf_map *map, enum barbuf_gone why, void *arg);
+	void *arg;
+};
+
+/**
+ * barbuf_map() - map a buffer, or a part of it
+ * @out: the mapping, the caller's until barbuf_unmap()
+ * @buf: may be freed before the mapping
+ * @o: NULL: all of it, as writable as the buffer is
+ *
+ * The address is chosen congruent with the BAR's physical address modulo the
+ * largest page that fits (2 MiB, 1 GiB), so that the kernel can use such pages.
+ *
+ * Errors: -EINVAL: an offset that is no multiple of the page size; -ERANGE: past
+ * the end; -EACCES: writable, of a read-only buffer; -ENODEV: revoked, or the
+ * kernel cannot map buffers; -ENOMEM.
+ */
+int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf, const struct barbuf_map_options *o);
+
+/* Map a part of a BAR from the device fd, which then stays open. Else as
+ * barbuf_map(); -EINVAL also: not within an area of barbuf_device_get_areas(). */
+int barbuf_map_bar(struct barbuf_map **out, struct barbuf_device *dev, uint32_t bar,
+		   const struct barbuf_map_options *o);
+
+/* End a mapping. NULL is fine. */
+void barbuf_unmap(struct barbuf_map *map);
+
+/* Where it is, for the accesses below and for code of your own. */
+volatile void *barbuf_map_addr(const struct barbuf_map *map);
+uint64_t barbuf_map_length(const struct barbuf_map *map);
+
+/* Let gone() be told again, after access has come back. */
+void barbuf_map_rearm(struct barbuf_map *map);
 
 /* ------------------------------------------------------------------ survive
  *

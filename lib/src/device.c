@@ -8,6 +8,8 @@
 
 #include <barbuf.h>
 
+#include "buffer.h"
+#include "device.h"
 #include "sys.h"
 #include "uapi.h"
 
@@ -35,6 +37,7 @@ struct barbuf_device {
 	int fd;
 	uint64_t config_offset;
 	uint64_t config_size;
+	struct barbuf__exported exported;
 	char address[ADDRESS_MAX];
 };
 
@@ -245,6 +248,7 @@ int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, c
 	if (!dev)
 		return -ENOMEM;
 	strcpy(dev->address, address);
+	pthread_mutex_init(&dev->exported.lock, NULL);
 
 	if (!c) {
 		ret = barbuf_container_new(&c);
@@ -292,11 +296,23 @@ void barbuf_device_close(struct barbuf_device *dev)
 {
 	if (!dev)
 		return;
+	barbuf__buffers_orphan(dev);
+	pthread_mutex_destroy(&dev->exported.lock);
 	sys_close(dev->container, dev->fd);
 	put_group(dev->container, dev->group);
 	if (dev->owns_container)
 		barbuf_container_free(dev->container);
 	free(dev);
+}
+
+struct barbuf__exported *barbuf__device_exported(struct barbuf_device *dev)
+{
+	return &dev->exported;
+}
+
+const struct barbuf_sys *barbuf__device_sys(const struct barbuf_device *dev)
+{
+	return dev->container->sys;
 }
 
 int barbuf_device_fd(const struct barbuf_device *dev)
