@@ -51,6 +51,12 @@ enum barbuf_memattr {
 	BARBUF_WC = 1, /* write-combining: stores may be merged and delayed */
 };
 
+/* ------------------------------------------------------------------ version */
+
+/* The version, "0.1.0": of the library that runs, not of this header. For messages: ask
+ * barbuf_device_probe() what can be done. */
+const char *barbuf_version(void);
+
 /* ---------------------------------------------------------------- container
  *
  * The I/O address space that devices of one owner share: a type1 container or
@@ -149,6 +155,7 @@ const char *barbuf_device_address(const struct barbuf_device *dev);
 /* The container the device is in, for DMA; NULL when adopted. */
 struct barbuf_container *barbuf_device_container(const struct barbuf_device *dev);
 
+/* Describe the device. */
 int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info);
 
 /* Describe region @index. -EINVAL: no such index. */
@@ -299,7 +306,7 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
  */
 int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
 
-/* Revoke: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
+/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
  * it, or has closed the device. */
 int barbuf_buffer_revoke(struct barbuf_buffer *buf);
 
@@ -308,12 +315,15 @@ void barbuf_buffer_free(struct barbuf_buffer *buf);
 
 /* The DMABUF's fd. It stays the buffer's. */
 int barbuf_buffer_fd(const struct barbuf_buffer *buf);
+/* The size, of all ranges together. */
 uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
+/* True: no mapping of it can write. */
 bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
+/* How it is mapped. BARBUF_NC when it was adopted. */
 enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
-/* "" if it has none. Lives as long as the buffer. */
+/* The name; "" if it has none. Lives as long as the buffer. */
 const char *barbuf_buffer_name(const struct barbuf_buffer *buf);
-/* What the sender gave barbuf_buffer_send(); 0 for a buffer not received. */
+/* The tag that the sender gave barbuf_buffer_send(); 0 for a buffer not received. */
 uint64_t barbuf_buffer_tag(const struct barbuf_buffer *buf);
 /* The ranges it was exported with, *nr of them; NULL and 0 in a client, which is not told. */
 const struct barbuf_range *barbuf_buffer_ranges(const struct barbuf_buffer *buf, size_t *nr);
