@@ -285,15 +285,68 @@ int barbuf_buffer_check(const struct barbuf_buffer *buf);
 /* Longest message of barbuf_message_send(). */
 #define BARBUF_MESSAGE_MAX 1024
 
+/* Who is at the other end, as the kernel says. (uid_t)-1, (gid_t)-1: any. */
+struct barbuf_peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* -ENOTCONN: no connected UNIX socket. The pid is of whoever connected, or made the
+ * pair: it may have ended since. 0: a process of another PID namespace. */
+int barbuf_peer_get(int sock, struct barbuf_peer *peer);
+
+/**
+ * barbuf_peer_pidfd() - a descriptor of the peer's process
+ *
+ * By SO_PEERPIDFD (Linux 6.5), which names the process that connected, else by
+ * pidfd_open() of its pid while the socket is open at the other end.
+ *
+ * Return: a pidfd, the caller's to close, or a negative errno. -ESRCH: it has
+ * ended; -ENOTCONN: no connected UNIX socket.
+ */
+int barbuf_peer_pidfd(int sock);
+
+/* Is the peer of this uid and gid? -EACCES: it is not. The primary group alone counts. */
+int barbuf_peer_check(int sock, uid_t uid, gid_t gid);
+
+/**
+ * barbuf_buffer_send() - lend a buffer
+ * @sock: connected UNIX socket, SOCK_SEQPACKET
+ * @tag: anything; barbuf_buffer_tag() tells it to the receiver
+ *
+ * Sent are a descriptor and the description: size, read-only, attribute, tag, the
+ * alignment barbuf_map() wants, and the name, where '?' takes the place of what is
+ * not printable ASCII. No SIGPIPE is raised.
+ *
+ * Errors: -EPROTOTYPE: no UNIX socket, or one that keeps no message boundaries;
+ * -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or it does not block.
+ */
+int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
+
+/**
+ * barbuf_buffer_recv() - receive a buffer
+ * @out: the buffer, the caller's until barbuf_buffer_free()
+ *
+ * The size and the access mode are checked against the kernel's: the buffer is
+ * never less than what the sender says. The name is the sender's word, and so are
+ * memory attribute and alignment, which can do no more harm than a slow mapping.
+ *
+ * Errors: -EPIPE: the peer closed the socket; -EBADMSG: no buffer message, cut
+ * short, or with other descriptors than one DMABUF of the size it tells;
+ * -EMFILE: no free descriptor here; -EPROTO: a version this library does not
+ * know; -EPROTOTYPE, -EAGAIN as barbuf_buffer_send(). A message that fails is
+ * consumed.
+ */
+int barbuf_buffer_recv(int sock, struct barbuf_buffer **out);
+
 /**
  * barbuf_message_send() - send the program's own message, and a descriptor or none
- * @msg: opaque
+ * @msg: opaque; NULL if @len is 0
  * @len: 0 to BARBUF_MESSAGE_MAX
  * @fd: descriptor to send along (a memfd, an eventfd), or -1; it stays the caller's
  *
- * Errors: -EMSGSIZE: @len is too much; -EPROTOTYPE: the socket keeps no message
- * boundaries; -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or
- * it does not block. No SIGPIPE is raised.
+ * Errors: -EMSGSIZE: @len is too much; else as barbuf_buffer_send().
  */
 int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
 
@@ -306,8 +359,8 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
  *
  * Errors: -EBADMSG: not such a message, cut short, with more or fewer
  * descriptors than it says, or with one when @fd is NULL; -EMSGSIZE: longer than
- * @size; -EPIPE: the peer closed the socket; -EMFILE: no free descriptor here;
- * -EPROTOTYPE, -EAGAIN as barbuf_message_send(). A message that fails is consumed.
+ * @size; else as barbuf_buffer_recv(). A message that fails is consumed, and seen
+ * nowhere.
  */
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
 

@@ -29,6 +29,6 @@ int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d)
 	*strchrnul(link, ' ') = '\0'; /* "(deleted)" */
 	d->size = lseek(fd, 0, SEEK_END);
 	d->read_only = (flags & O_ACCMODE) == O_RDONLY;
-	snprintf(d->name, sizeof(d->name), "%s", link + strlen(prefix));
+	snprintf(d->name, sizeof(d->name), "%.*s", BARBUF_NAME_MAX, link + strlen(prefix));
 	return 0;
 }
