@@ -126,8 +126,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
 	buf->memattr = x->memattr;
 	buf->ranges = ranges;
 	buf->nr_ranges = x->nr_ranges;
-	buf->shift = barbuf__phase(barbuf__bar_address(dev, x->bar), ranges, x->nr_ranges,
-				   &buf->phase);
+	buf->shift =
+		barbuf__phase(barbuf__bar_address(dev, x->bar), ranges, x->nr_ranges, &buf->phase);
 	link_buffer(dev, buf);
 	*out = buf;
 	return 0;

@@ -11,11 +11,13 @@ struct barbuf_buffer {
 	enum barbuf_memattr memattr;
 	uint64_t tag;
 	uint64_t phase; /* physical address of offset 0 modulo 1 GiB; a multiple of the page size */
-	unsigned int shift; /* log2 of the largest page worth aligning for: 30, 21, or 0 (not known, no use) */
+	unsigned int
+		shift; /* log2 of the largest page worth aligning for: 30, 21, or 0 (not known, no use) */
 	char name[BARBUF_NAME_MAX + 1];
 	struct barbuf_range *ranges; /* exporter's; NULL in a client */
 	size_t nr_ranges;
-	struct barbuf_device *dev; /* exporter's; NULL in a client and after the device was closed */
+	struct barbuf_device
+		*dev; /* exporter's; NULL in a client and after the device was closed */
 	struct barbuf_buffer *next; /* in the device's list */
 };
 
