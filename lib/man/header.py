@@ -118,7 +118,7 @@ def add_paragraph(comment, text):
         else:
             prose = []
             for sentence in re.split(r"(?<=[.?]) (?=\S)", part):
-                if re.match(rf"{ERRORS}(: | as )", sentence):
+                if re.match(rf"{ERRORS}(: | as |; -E|\.$)", sentence):
                     comment.errors += take_errors(sentence)
                 elif sentence:
                     prose.append(sentence)
