@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <string.h>
+
+#include "table.h"
+
+static const struct option_desc common[] = {
+	{ 'j', "json", .help = "print one JSON object instead of text" },
+	{ 'n', "dry-run", .help = "say what would be done, and do nothing" },
+	{ 'v', "verbose", .help = "print more" },
+	{ 'h', "help", .help = "print this" },
+};
+
+const struct command_desc command_table[NR_COMMANDS] = {
+	[CMD_list] = {
+		.name = "list",
+		.brief = "PCI functions, their drivers, BARs and buffers",
+		.about =
+			"Lists the PCI functions that have a memory BAR: driver, IOMMU group, BARs, and "
+			"how many buffers they have. With --verbose a line for each buffer follows, or "
+			"with one ADDRESS only its own.\n"
+			"\n"
+			"Buffers are read from debugfs, which root may; otherwise '-' is printed for them. "
+			"A BAR is INDEX:SIZE and mem32 or mem64, with p if it is prefetchable, and "
+			"- if it cannot be mapped: it is smaller than a page or not aligned to one.",
+		.options = (const struct option_desc[]){
+			{ 'a', "all", .help = "also functions without a memory BAR" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_DEVICE, .optional = true, .help = "this function only" },
+			{ 0 },
+		},
+		.json = "functions: an array of objects with address, vendor, device and class "
+			"(hexadecimal strings), driver, group (null: none), bars, and buffers (null: "
+			"not known).\n"
+			"\n"
+			"bars: objects with bar, size, type (io, mem32, mem64), prefetchable, mappable.\n"
+			"\n"
+			"buffers: objects with buffer (its inode number), kind, bar, state, memattr, size, "
+			"vmas, importers, dma_maps, pid, comm, ranges, mappers (an array of pids).",
+		.verbose = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf list", "all functions with a memory BAR" },
+			{ "barbuf list -v 00:05.0", "one, with its buffers" },
+			{ 0 },
+		},
+	},
+};
+
+size_t command_options(const struct command_desc *cmd, const struct option_desc **all, size_t max)
+{
+	const struct option_desc *o;
+	size_t nr = 0, i;
+
+	for (o = cmd->options; o && o->name && nr < max; o++)
+		all[nr++] = o;
+	for (i = 0; i < sizeof(common) / sizeof(common[0]) && nr < max; i++) {
+		o = &common[i];
+		if ((o->letter == 'j' && !cmd->json) || (o->letter == 'n' && !cmd->dry_run) ||
+		    (o->letter == 'v' && !cmd->verbose))
+			continue;
+		all[nr++] = o;
+	}
+	return nr;
+}
+
+const struct command_desc *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++) {
+		if (!strcmp(command_table[i].name, name))
+			return &command_table[i];
+	}
+	return NULL;
+}
