@@ -20,8 +20,9 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			"with one ADDRESS only its own.\n"
 			"\n"
 			"Buffers are read from debugfs, which root may; otherwise '-' is printed for them. "
-			"A BAR is INDEX:SIZE and mem32 or mem64, with p if it is prefetchable, and "
-			"- if it cannot be mapped: it is smaller than a page or not aligned to one.",
+			"A BAR is INDEX:SIZE:TYPE, where TYPE is io, mem32 or mem64, with :prefetch if it "
+			"is prefetchable and :no-mmap if it cannot be mapped as it does not begin with a "
+			"page.",
 		.options = (const struct option_desc[]){
 			{ 'a', "all", .help = "also functions without a memory BAR" },
 			{ 0 },
@@ -31,17 +32,44 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 		.json = "functions: an array of objects with address, vendor, device and class "
-			"(hexadecimal strings), driver, group (null: none), bars, and buffers (null: "
+			"(hexadecimal strings), driver and group (null: none), bars, and buffers (null: "
 			"not known).\n"
 			"\n"
 			"bars: objects with bar, size, type (io, mem32, mem64), prefetchable, mappable.\n"
 			"\n"
-			"buffers: objects with buffer (its inode number), kind, bar, state, memattr, size, "
-			"vmas, importers, dma_maps, pid, comm, ranges, mappers (an array of pids).",
+			"buffers: objects with buffer (its inode number), name, address, bar, kind (exported "
+			"or bar), state, memattr, size, vmas, importers, dma_maps, pid and comm (of the "
+			"process that made it), mappers (an array of pids), ranges (as text).",
 		.verbose = true,
 		.examples = (const struct example_desc[]){
 			{ "barbuf list", "all functions with a memory BAR" },
 			{ "barbuf list -v 00:05.0", "one, with its buffers" },
+			{ 0 },
+		},
+	},
+	[CMD_ps] = {
+		.name = "ps",
+		.brief = "which processes have which buffers",
+		.about =
+			"Lists the processes that have mapped a buffer or have a descriptor of one: a line "
+			"for each process and buffer. With ADDRESS the buffers of that device, with NAME "
+			"those of that name.\n"
+			"\n"
+			"It is read from /proc, where root sees every process and others their own, and "
+			"joined with the kernel's list in debugfs. The column buffer is the inode number, "
+			"which is the same for every process. A buffer in no list is of a device that has "
+			"been closed, and so revoked.",
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS|NAME", KIND_BUFFER, .optional = true, .help = "a device, or the name of buffers" },
+			{ 0 },
+		},
+		.json = "holders: an array of objects with pid, comm, uid, device and bar (null: not "
+			"known), buffer (its inode number), name, mapped (bytes), fds (how many "
+			"descriptors), state (live, quiescing, suspended, revoked; null: not known).",
+		.examples = (const struct example_desc[]){
+			{ "barbuf ps", "everybody" },
+			{ "barbuf ps 00:05.0", "who has buffers of this device" },
+			{ "barbuf ps 'queue of client 7'", "who has this buffer" },
 			{ 0 },
 		},
 	},
