@@ -47,6 +47,56 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 	},
+	[CMD_bind] = {
+		.name = "bind",
+		.brief = "give a PCI function to vfio-pci",
+		.about =
+			"Takes a PCI function from its driver, gives it to vfio-pci, and remembers the "
+			"driver in /run/barbuf for barbuf unbind. Where driverctl(8) is installed, that "
+			"does it (with --nosave). The module is loaded if it has to be. It needs root.\n"
+			"\n"
+			"Refused are bridges, functions in no IOMMU group, and what is in use: a disk that "
+			"is mounted, swap or part of device-mapper or md, a network interface with the "
+			"default route, the boot VGA device under the console, a device with virtual "
+			"functions. After an error the function is as before.",
+		.options = (const struct option_desc[]){
+			{ 'd', "driver", "NAME", .help = "another VFIO driver, such as mlx5_vfio_pci" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_DEVICE, .help = "the function" },
+			{ 0 },
+		},
+		.json = "address, before and driver (the drivers' names, or null), group, done (false: "
+			"nothing was changed, as by --dry-run or as it was bound so already).",
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf bind 00:05.0", "to vfio-pci" },
+			{ "barbuf bind --dry-run 00:05.0", "could it be?" },
+			{ 0 },
+		},
+	},
+	[CMD_unbind] = {
+		.name = "unbind",
+		.brief = "give a PCI function back to the driver it had",
+		.about =
+			"Gives a PCI function from vfio-pci back to the driver that barbuf bind took it "
+			"from, or else to the one that the kernel finds. It needs root.\n"
+			"\n"
+			"Refused while a process has the device or its IOMMU group open. After an error "
+			"the function is as before.",
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_VFIO_DEVICE, .help = "the function" },
+			{ 0 },
+		},
+		.json = "address, before and driver (the drivers' names, or null; with --dry-run the one "
+			"remembered), done.",
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf unbind 00:05.0", "back to the driver it had" },
+			{ 0 },
+		},
+	},
 	[CMD_ps] = {
 		.name = "ps",
 		.brief = "which processes have which buffers",

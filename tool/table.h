@@ -16,6 +16,8 @@
 /* In the order in which --help lists them. */
 #define TOOL_COMMANDS(X) \
 	X(list)          \
+	X(bind)          \
+	X(unbind)        \
 	X(ps)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
