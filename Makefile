@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check check-debug check-controls check-lab watch-examples static bench \
-	build san modules debug-kernel update clean distclean
+	build san release install uninstall modules debug-kernel update clean distclean
 
 # User space is compiled by the host; kernel code has a compiler of its own,
 # in the lab.
@@ -22,10 +22,10 @@ help: ## this list
 demo: build ## a primary lends parts of two BARs to clients, in a guest
 	@lab/run --kernel barbuf -- barbuf-demo
 
-check: build san ## unit tests with sanitizers, kernel tests in the barbuf guest
+check: build san release ## unit tests with sanitizers, kernel tests in the barbuf guest
 	@tests/check barbuf
 
-check-debug: build san ## the same in the debug guest, and KUnit
+check-debug: build san release ## the same in the debug guest, and KUnit
 	@tests/check debug
 
 check-controls: build ## each defect put back on purpose makes its test fail
@@ -50,16 +50,38 @@ build: build/guest/build.ninja ## user space, static, for the guest
 san: build/san/build.ninja ## user space with ASan and UBSan, for the unit tests
 	@ninja -C build/san $(quiet)
 
+# The directory remembers its PREFIX; one that is given and differs is taken over.
+release: build/release/build.ninja ## what is installed: library, man pages, tool
+	@$(if $(PREFIX),test "$$(cat build/release/prefix)" = '$(PREFIX)' || \
+		{ $(MESON) configure build/release --prefix='$(PREFIX)' >/dev/null && echo '$(PREFIX)' >build/release/prefix; })
+	@ninja -C build/release $(quiet)
+
+# Under sudo nothing is built: the files would be root's.
+install: $(if $(SUDO_UID),,release) ## DESTDIR=... PREFIX=/usr: install it; sudo: what make release has built
+	@test -e build/release/build.ninja || { echo 'make: run make release first, as yourself' >&2; exit 1; }
+	@$(MESON) install -C build/release --no-rebuild --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+
+uninstall: ## remove what the last make install has put there
+	@ninja -C build/release --quiet uninstall
+
 # ninja shows its progress on a terminal, and in a pipe only what went wrong.
 quiet := $(shell test -t 1 || echo "--quiet")
 
 build/guest/build.ninja:
 	@lab/deps user && mkdir -p build
-	@$(MESON) setup build/guest -Dguest=true --werror >build/guest.log 2>&1 || { cat build/guest.log >&2; exit 1; }
+	@$(MESON) setup build/guest -Ddefault_library=static -Dguest=true --werror >build/guest.log 2>&1 || { cat build/guest.log >&2; exit 1; }
 
 build/san/build.ninja:
 	@lab/deps user && mkdir -p build
-	@$(MESON) setup build/san -Db_sanitize=address,undefined --werror >build/san.log 2>&1 || { cat build/san.log >&2; exit 1; }
+	@$(MESON) setup build/san -Ddefault_library=static -Db_sanitize=address,undefined --werror >build/san.log 2>&1 || { cat build/san.log >&2; exit 1; }
+
+# Debian's compiler flags with all of its hardening, as a package would be built.
+flags = $$(DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --export=cmdline)
+build/release/build.ninja:
+	@lab/deps user && mkdir -p build
+	@eval env "$(flags)" '$(MESON) setup build/release --buildtype=plain --werror --prefix=$(or $(PREFIX),/usr)' \
+		>build/release.log 2>&1 || { cat build/release.log >&2; exit 1; }
+	@echo '$(or $(PREFIX),/usr)' >build/release/prefix
 
 modules: ## the replacement modules of Debian's kernel
 	@lab/kernel modules

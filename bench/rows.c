@@ -299,7 +299,7 @@ int bench_open(struct bench *b)
 	int ret;
 
 	*b = (struct bench){ .page = sysconf(_SC_PAGESIZE) };
-	ret = barbuf_container_new(&b->container);
+	ret = barbuf_container_new(&b->container, BARBUF_IOMMU_TYPE1);
 	if (!ret)
 		ret = open_model(b, "ivshmem", GIB, &b->memory);
 	if (!ret)

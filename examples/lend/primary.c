@@ -491,7 +491,7 @@ static int story(struct lender *l, const struct options *options)
 	if (find_device(&l->registers, "pair0", "--registers", options->registers) ||
 	    find_device(&l->memory, "pair1", "--memory", options->memory))
 		return 1;
-	ret = barbuf_container_new(&l->container);
+	ret = barbuf_container_new(&l->container, BARBUF_IOMMU_TYPE1);
 	if (ret)
 		return fail("VFIO cannot be used: /dev/vfio/vfio: %s", strerror(-ret));
 	if (own(&l->registers, l->container, "--registers", 0) ||

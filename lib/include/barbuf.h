@@ -36,6 +36,8 @@ extern "C" {
 
 struct barbuf_container;
 struct barbuf_device;
+struct barbuf_buffer;
+struct barbuf_map;
 
 /* A piece of a BAR. The layout is that of VFIO's struct vfio_region_dma_range. */
 struct barbuf_range {
@@ -49,28 +51,47 @@ enum barbuf_memattr {
 	BARBUF_WC = 1, /* write-combining: stores may be merged and delayed */
 };
 
+/* ------------------------------------------------------------------ version */
+
+/* The version, "0.1.0": of the library that runs, not of this header. For messages: ask
+ * barbuf_device_probe() what can be done. */
+const char *barbuf_version(void);
+
 /* ---------------------------------------------------------------- container
  *
- * The I/O address space that devices of one owner share. Devices that shall be
- * reset together, or share DMA mappings, go into one. */
+ * The I/O address space that devices of one owner share: a type1 container or
+ * an IOAS of iommufd. Devices that shall be reset together, or share DMA
+ * mappings, go into one. */
+
+enum barbuf_iommu {
+	BARBUF_IOMMU_ANY, /* iommufd where the device has a cdev, else type1 */
+	BARBUF_IOMMU_TYPE1, /* /dev/vfio/vfio and the group's /dev/vfio/N */
+	BARBUF_IOMMU_IOMMUFD, /* /dev/iommu and /dev/vfio/devices/vfioN */
+};
 
 /**
  * barbuf_container_new() - make a container
  * @out: the new container, the caller's until barbuf_container_free()
+ * @iommu: which interface of the kernel to use. With BARBUF_IOMMU_ANY the
+ *	first device that is opened decides
  *
- * Errors: -ENOMEM; those of opening /dev/vfio/vfio;
- * -EPROTONOSUPPORT: the kernel's VFIO speaks another version or has no type1.
+ * Errors: -ENOMEM; those of opening /dev/vfio/vfio or /dev/iommu;
+ * -EPROTONOSUPPORT: the kernel's VFIO speaks another version or has no type1;
+ * -EINVAL: @iommu.
  */
-int barbuf_container_new(struct barbuf_container **out);
+int barbuf_container_new(struct barbuf_container **out, enum barbuf_iommu iommu);
 
 /* Give a container back. NULL is fine. -EBUSY: a device is still open in it; nothing was done. */
 int barbuf_container_free(struct barbuf_container *c);
 
+/* Which interface it uses; BARBUF_IOMMU_ANY until its first device decided. */
+enum barbuf_iommu barbuf_container_iommu(const struct barbuf_container *c);
+
 /* ------------------------------------------------------------------- device
  *
- * Threads: calls that only read the handle (all but open and close) may run
- * at the same time. Open and close of devices of one container and
- * barbuf_device_hot_reset() may not. */
+ * Threads: calls that only read the handle (all but open, adopt and close) may
+ * run at the same time. Open and close of devices of one container, DMA calls
+ * on it and barbuf_device_hot_reset() may not. */
 
 /* What VFIO_DEVICE_GET_INFO says. */
 struct barbuf_device_info {
@@ -99,13 +120,27 @@ struct barbuf_region {
  * barbuf_device_open() - open a device
  * @out: the device, the caller's until barbuf_device_close()
  * @c: container to open it in, or NULL for one of its own
- * @address: PCI address as in sysfs, "dddd:bb:dd.f"
+ * @address: PCI address as in sysfs, "dddd:bb:dd.f"; "bb:dd.f" is of domain 0
  *
  * Errors: -EINVAL: no PCI address; -ENODEV: no such device; -ENXIO: it is in no
- * IOMMU group; -EPERM: the group holds devices bound to other drivers; -EBUSY:
- * the group is open elsewhere; -ENOMEM; those of the system calls.
+ * IOMMU group, or not bound to a VFIO driver; -EPERM: the group holds devices
+ * bound to other drivers; -EBUSY: it is open elsewhere; -EOPNOTSUPP: the kernel
+ * lacks the interface the container asks for; -ENOMEM; those of the system calls.
+ * barbuf_device_advice() says what to do about them.
  */
 int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address);
+
+/**
+ * barbuf_device_adopt() - use a device fd that was inherited or received
+ * @fd: a VFIO device fd, ready for use (of a group, or a cdev that is bound and
+ *	attached). On success it is the device's and closed with it
+ *
+ * Such a device has no container: no DMA mapping, and no hot reset. Its address
+ * is known where the kernel tells it in fdinfo (Linux 6.17), else it is "".
+ *
+ * Errors: -EBADF: no fd; -ENOTTY: no VFIO device; -ENODEV: not a PCI device.
+ */
+int barbuf_device_adopt(struct barbuf_device **out, int fd);
 
 /* Close the device, and its group and own container with the last. NULL is fine.
  * Buffers of it stop working; free them as usual. */
@@ -117,10 +152,38 @@ int barbuf_device_fd(const struct barbuf_device *dev);
 /* The address, "dddd:bb:dd.f". Lives as long as the device. */
 const char *barbuf_device_address(const struct barbuf_device *dev);
 
+/* The container the device is in, for DMA; NULL when adopted. */
+struct barbuf_container *barbuf_device_container(const struct barbuf_device *dev);
+
+/* Describe the device. */
 int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info);
 
 /* Describe region @index. -EINVAL: no such index. */
 int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index, struct barbuf_region *region);
+
+/**
+ * barbuf_device_get_areas() - which parts of a region can be mapped
+ * @areas: room for *@nr areas, in the order of their offsets. NULL if *@nr is 0
+ * @nr: set to how many there are; 0: none
+ *
+ * What lies between them can only be read and written through the fd.
+ *
+ * Errors: -ENOSPC: there are *@nr areas, more than fit; -EINVAL: no such index.
+ */
+int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct barbuf_range *areas,
+			    size_t *nr);
+
+/**
+ * barbuf_device_get_msix() - where the MSI-X table and pending bits are
+ * @table_bar, @table: BAR and range of the table (PCI 3.0, 6.8.2)
+ * @pba_bar, @pba: of the pending bit array
+ *
+ * To lend a page that the table shares means to lend the table.
+ *
+ * Errors: -ENOENT: the device has no MSI-X.
+ */
+int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar, struct barbuf_range *table,
+			   uint32_t *pba_bar, struct barbuf_range *pba);
 
 /**
  * barbuf_config_read() - read PCI configuration space
@@ -142,11 +205,11 @@ int barbuf_device_reset(struct barbuf_device *dev);
 /**
  * barbuf_device_hot_reset() - reset the bus or slot the device is on
  *
- * Every device that shares the bus is reset. Their groups must be open in the
- * container of @dev: this is how VFIO has the ownership proven.
+ * Every device that shares the bus is reset. They must be open in the container
+ * of @dev, or their groups must: this is how VFIO has the ownership proven.
  *
  * Errors: -ENODEV: the device cannot be reset so; -EPERM: a device of the set
- * is not of this container; -ENOMEM; the kernel's.
+ * is not of this container; -EOPNOTSUPP: @dev was adopted; -ENOMEM; the kernel's.
  */
 int barbuf_device_hot_reset(struct barbuf_device *dev);
 
@@ -169,7 +232,8 @@ int barbuf_device_feature(struct barbuf_device *dev, uint32_t number, uint32_t o
 
 /* ----------------------------------------------------- buffers by descriptor
  *
- * What the kernel offers, for programs that keep their own records. */
+ * What the kernel offers, for programs that keep their own records. The
+ * functions on struct barbuf_buffer stand on these. */
 
 /**
  * barbuf_device_export() - make a buffer of ranges of one BAR
@@ -201,6 +265,80 @@ int barbuf_device_revoke(struct barbuf_device *dev, int fd);
 /* Choose how later mappings are made; those that exist keep what they have.
  * -ENOENT: @memattr is not known; -ENOTTY: no choice; else as barbuf_device_revoke(). */
 int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr);
+
+/* ------------------------------------------------------------------- buffer
+ *
+ * Threads: a buffer's description does not change, and reading it may be done
+ * anywhere. */
+
+/* Longest name, without the NUL (DMA_BUF_NAME_LEN - 1). */
+#define BARBUF_NAME_MAX 31
+
+struct barbuf_export {
+	uint32_t bar; /* 0 to 5 */
+	bool read_only; /* no fd or mapping of it can write */
+	enum barbuf_memattr memattr;
+	const struct barbuf_range *ranges; /* copied */
+	size_t nr_ranges;
+	const char *name; /* seen in /proc/PID/maps; NULL: the kernel's own */
+};
+
+/**
+ * barbuf_buffer_export() - make a buffer of ranges of one BAR
+ * @out: the buffer, the caller's until barbuf_buffer_free()
+ * @dev: must be open for as long as the buffer is to be revoked; a buffer may
+ *	outlive it
+ *
+ * Errors: as barbuf_device_export(); -EOPNOTSUPP: a memattr or name that this
+ * kernel does not offer; -ENAMETOOLONG: @x->name; -ENOENT: @x->memattr.
+ */
+int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
+			 const struct barbuf_export *x);
+
+/**
+ * barbuf_buffer_adopt() - use a buffer fd that was inherited
+ * @fd: on success the buffer's, and closed with it
+ *
+ * Size, name and read-only are the kernel's; the memory attribute and the
+ * alignment are not known.
+ *
+ * Errors: -EBADF: no fd; -EINVAL: no DMABUF.
+ */
+int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
+
+/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
+ * it, or has closed the device. */
+int barbuf_buffer_revoke(struct barbuf_buffer *buf);
+
+/* Close the buffer's fd. Mappings and other fds of it stay. NULL is fine. */
+void barbuf_buffer_free(struct barbuf_buffer *buf);
+
+/* The DMABUF's fd. It stays the buffer's. */
+int barbuf_buffer_fd(const struct barbuf_buffer *buf);
+/* The size, of all ranges together. */
+uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
+/* True: no mapping of it can write. */
+bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
+/* How it is mapped. BARBUF_NC when it was adopted. */
+enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
+/* The name; "" if it has none. Lives as long as the buffer. */
+const char *barbuf_buffer_name(const struct barbuf_buffer *buf);
+/* The tag that the sender gave barbuf_buffer_send(); 0 for a buffer not received. */
+uint64_t barbuf_buffer_tag(const struct barbuf_buffer *buf);
+/* The ranges it was exported with, *nr of them; NULL and 0 in a client, which is not told. */
+const struct barbuf_range *barbuf_buffer_ranges(const struct barbuf_buffer *buf, size_t *nr);
+
+/**
+ * barbuf_buffer_check() - does the buffer still stand
+ *
+ * Asks the kernel, in any process that has the buffer, by a mapping that is not
+ * touched.
+ *
+ * Return: 0: it does, although access may be suspended (a reset, a sleeping
+ * device); -EBADFD: revoked, or its device closed; -EOPNOTSUPP: this kernel
+ * cannot map buffers.
+ */
+int barbuf_buffer_check(const struct barbuf_buffer *buf);
 
 /* ---------------------------------------------------------------- hand over
  *
@@ -237,6 +375,62 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
  */
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
 
+/* ---------------------------------------------------------------------- map
+ *
+ * Threads: one mapping may be used by any number of threads at once;
+ * barbuf_unmap() by one, when the others are done. */
+
+/* Why an access failed. */
+enum barbuf_gone {
+	BARBUF_GONE_SUSPENDED, /* a reset or a sleeping device: it may come back */
+	BARBUF_GONE_REVOKED, /* for ever */
+};
+
+struct barbuf_map_options {
+	uint64_t offset; /* in the buffer or BAR, a multiple of the page size */
+	uint64_t length; /* 0: to the end. Rounded up to pages */
+	bool read_only;
+	bool no_fork; /* MADV_DONTFORK: a child does not get it */
+	/*
+	 * Told once when an access by barbuf_map_*() has met -EIO, and again if
+	 * a suspended mapping is revoked later, or after barbuf_map_rearm(). Runs
+	 * in the thread whose access failed, not in a signal handler, before the
+	 * access returns; it may call anything but barbuf_unmap() of this mapping.
+	 */
+	void (*gone)(struct barbuf_map *map, enum barbuf_gone why, void *arg);
+	void *arg;
+};
+
+/**
+ * barbuf_map() - map a buffer, or a part of it
+ * @out: the mapping, the caller's until barbuf_unmap()
+ * @buf: may be freed before the mapping
+ * @o: NULL: all of it, as writable as the buffer is
+ *
+ * The address is chosen congruent with the BAR's physical address modulo the
+ * largest page that fits (2 MiB, 1 GiB), so that the kernel can use such pages.
+ *
+ * Errors: -EINVAL: an offset that is no multiple of the page size; -ERANGE: past
+ * the end; -EACCES: writable, of a read-only buffer; -ENODEV: revoked, or the
+ * kernel cannot map buffers; -ENOMEM.
+ */
+int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf, const struct barbuf_map_options *o);
+
+/* Map a part of a BAR from the device fd, which then stays open. Else as
+ * barbuf_map(); -EINVAL also: not within an area of barbuf_device_get_areas(). */
+int barbuf_map_bar(struct barbuf_map **out, struct barbuf_device *dev, uint32_t bar,
+		   const struct barbuf_map_options *o);
+
+/* End a mapping. NULL is fine. */
+void barbuf_unmap(struct barbuf_map *map);
+
+/* Where it is, for the accesses below and for code of your own. */
+volatile void *barbuf_map_addr(const struct barbuf_map *map);
+uint64_t barbuf_map_length(const struct barbuf_map *map);
+
+/* Let gone() be told again, after access has come back. */
+void barbuf_map_rearm(struct barbuf_map *map);
+
 /* ------------------------------------------------------------------ survive
  *
  * An access to a mapping that may be taken away: SIGBUS becomes -EIO.
@@ -261,6 +455,35 @@ int barbuf_write8(volatile void *addr, uint8_t value);
 int barbuf_write16(volatile void *addr, uint16_t value);
 int barbuf_write32(volatile void *addr, uint32_t value);
 int barbuf_write64(volatile void *addr, uint64_t value);
+
+/* ---------------------------------------------------------------------- DMA
+ *
+ * Mappings of a container, through which its devices read and write memory. They
+ * end with barbuf_dma_unmap() or with the container's last device. */
+
+#define BARBUF_DMA_READ 1u /* the device may read */
+#define BARBUF_DMA_WRITE 2u /* the device may write */
+
+/**
+ * barbuf_dma_map() - let the devices of a container reach memory
+ * @c: with at least one device
+ * @iova: address the device will use, a multiple of the page size
+ * @addr, @len: memory, whole pages; pinned until unmapped
+ * @access: BARBUF_DMA_*
+ *
+ * Errors: -EINVAL: alignment, length 0, @access, or no device yet; -EEXIST: part of
+ * the window is mapped; -ENOMEM: also RLIMIT_MEMLOCK; -EFAULT: not this
+ * process's memory; -ERANGE: the IOMMU cannot address @iova.
+ */
+int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
+		   unsigned int access);
+
+/* The same of a memfd, which need not be mapped here: @offset in it, whole pages. */
+int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
+			uint64_t len, unsigned int access);
+
+/* End what one map call made. -ENOENT: nothing was mapped so, with this @iova and @len. */
+int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
 
 /* ------------------------------------------------------------------- ranges
  *

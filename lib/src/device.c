@@ -1,285 +1,73 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+/* A device: open, adopt, close; what it consists of. */
+#include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <barbuf.h>
-
-#include "sys.h"
+#include "buffer.h"
+#include "device.h"
+#include "sysfs.h"
 #include "uapi.h"
-
-/* "dddd:bb:dd.f" and the NUL; domains may be wider than 16 bits */
-#define ADDRESS_MAX 20
-
-struct group {
-	struct group *next;
-	unsigned int id;
-	unsigned int users;
-	int fd;
-};
-
-struct barbuf_container {
-	const struct barbuf_sys *sys;
-	struct group *groups;
-	int fd;
-	bool has_iommu; /* set with the first group */
-};
-
-struct barbuf_device {
-	struct barbuf_container *container;
-	struct group *group;
-	bool owns_container;
-	int fd;
-	uint64_t config_offset;
-	uint64_t config_size;
-	char address[ADDRESS_MAX];
-};
-
-static int sys_ioctl(const struct barbuf_container *c, int fd, unsigned long request, void *arg)
-{
-	return c->sys->ioctl(c->sys->ctx, fd, request, arg);
-}
-
-static int sys_ioctl_int(const struct barbuf_container *c, int fd, unsigned long request,
-			 unsigned long arg)
-{
-	return sys_ioctl(c, fd, request, (void *)arg);
-}
-
-static void sys_close(const struct barbuf_container *c, int fd)
-{
-	c->sys->close(c->sys->ctx, fd);
-}
 
 static int dev_ioctl(const struct barbuf_device *dev, unsigned long request, void *arg)
 {
-	return sys_ioctl(dev->container, dev->fd, request, arg);
+	return barbuf__ioctl(dev->sys, dev->fd, request, arg);
 }
 
-int barbuf_container_new_sys(struct barbuf_container **out, const struct barbuf_sys *sys)
+static int find_config(struct barbuf_device *dev)
 {
-	struct barbuf_container *c;
+	struct barbuf_region config;
 	int ret;
 
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return -ENOMEM;
-	c->sys = sys;
-
-	c->fd = sys->open(sys->ctx, "/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (c->fd < 0) {
-		ret = c->fd;
-		goto err_free;
-	}
-
-	ret = sys_ioctl(c, c->fd, VFIO_GET_API_VERSION, NULL);
-	if (ret >= 0)
-		ret = ret == VFIO_API_VERSION ? 0 : -EPROTONOSUPPORT;
+	ret = barbuf_device_get_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config);
 	if (ret)
-		goto err_close;
-
-	ret = sys_ioctl_int(c, c->fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU);
-	if (ret >= 0)
-		ret = ret ? 0 : -EPROTONOSUPPORT;
-	if (ret)
-		goto err_close;
-
-	*out = c;
+		return ret;
+	dev->config_offset = config.offset;
+	dev->config_size = config.size;
 	return 0;
-
-err_close:
-	sys_close(c, c->fd);
-err_free:
-	free(c);
-	return ret;
-}
-
-int barbuf_container_new(struct barbuf_container **out)
-{
-	return barbuf_container_new_sys(out, &barbuf_sys_linux);
-}
-
-int barbuf_container_free(struct barbuf_container *c)
-{
-	if (!c)
-		return 0;
-	if (c->groups)
-		return -EBUSY;
-	sys_close(c, c->fd);
-	free(c);
-	return 0;
-}
-
-/* Returns the number of the group that sysfs links the device to. */
-static int find_group(const struct barbuf_container *c, const char *address, unsigned int *id)
-{
-	char path[sizeof("/sys/bus/pci/devices//iommu_group") + ADDRESS_MAX];
-	char link[PATH_MAX];
-	const char *name;
-	unsigned long n;
-	ssize_t len;
-	char *end;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", address);
-	len = c->sys->readlink(c->sys->ctx, path, link, sizeof(link) - 1);
-	if (len < 0)
-		return len == -ENOENT ? -ENODEV : (int)len;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", address);
-	len = c->sys->readlink(c->sys->ctx, path, link, sizeof(link) - 1);
-	if (len < 0)
-		return len == -ENOENT ? -ENXIO : (int)len;
-	link[len] = '\0';
-
-	name = strrchr(link, '/');
-	name = name ? name + 1 : link;
-	if (*name < '0' || *name > '9')
-		return -ENXIO;
-	errno = 0;
-	n = strtoul(name, &end, 10);
-	if (errno || *end || n > UINT_MAX)
-		return -ENXIO;
-	*id = n;
-	return 0;
-}
-
-static int get_group(struct barbuf_container *c, unsigned int id, struct group **out)
-{
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char path[32];
-	struct group *g;
-	int ret;
-
-	for (g = c->groups; g; g = g->next) {
-		if (g->id == id) {
-			g->users++;
-			*out = g;
-			return 0;
-		}
-	}
-
-	g = calloc(1, sizeof(*g));
-	if (!g)
-		return -ENOMEM;
-	g->id = id;
-	g->users = 1;
-
-	snprintf(path, sizeof(path), "/dev/vfio/%u", id);
-	g->fd = c->sys->open(c->sys->ctx, path, O_RDWR | O_CLOEXEC);
-	if (g->fd < 0) {
-		ret = g->fd;
-		goto err_free;
-	}
-
-	ret = sys_ioctl(c, g->fd, VFIO_GROUP_GET_STATUS, &status);
-	if (ret)
-		goto err_close;
-	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
-		ret = -EPERM;
-		goto err_close;
-	}
-
-	ret = sys_ioctl(c, g->fd, VFIO_GROUP_SET_CONTAINER, &c->fd);
-	if (ret)
-		goto err_close;
-	/* The kernel forgets the IOMMU type when the last group leaves. */
-	if (!c->has_iommu) {
-		ret = sys_ioctl_int(c, c->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-		if (ret)
-			goto err_close;
-		c->has_iommu = true;
-	}
-
-	g->next = c->groups;
-	c->groups = g;
-	*out = g;
-	return 0;
-
-err_close:
-	/* Also takes it out of the container. */
-	sys_close(c, g->fd);
-err_free:
-	free(g);
-	return ret;
-}
-
-static void put_group(struct barbuf_container *c, struct group *group)
-{
-	struct group **p;
-
-	if (--group->users)
-		return;
-	for (p = &c->groups; *p != group; p = &(*p)->next)
-		;
-	*p = group->next;
-	if (!c->groups)
-		c->has_iommu = false;
-	sys_close(c, group->fd);
-	free(group);
-}
-
-static bool is_address(const char *s)
-{
-	unsigned int domain, bus, slot, fn;
-	char tail;
-
-	return strlen(s) < ADDRESS_MAX &&
-	       sscanf(s, "%6x:%2x:%2x.%1x%c", &domain, &bus, &slot, &fn, &tail) == 4 && fn < 8 &&
-	       slot < 32;
 }
 
 int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address)
 {
 	struct barbuf_device *dev;
-	struct barbuf_region config;
-	unsigned int id;
 	int ret;
-
-	if (!is_address(address))
-		return -EINVAL;
 
 	dev = calloc(1, sizeof(*dev));
 	if (!dev)
 		return -ENOMEM;
-	strcpy(dev->address, address);
+	ret = barbuf__address_parse(dev->address, address);
+	if (ret)
+		goto err_free;
 
 	if (!c) {
-		ret = barbuf_container_new(&c);
+		ret = barbuf_container_new(&c, BARBUF_IOMMU_ANY);
 		if (ret)
 			goto err_free;
 		dev->owns_container = true;
 	}
 	dev->container = c;
+	dev->sys = c->sys;
 
-	ret = find_group(c, address, &id);
+	ret = barbuf__sysfs_exists(dev->sys, dev->address);
 	if (ret)
 		goto err_container;
-	ret = get_group(c, id, &dev->group);
+	ret = barbuf__container_enter(c, dev);
 	if (ret)
 		goto err_container;
-
-	dev->fd = sys_ioctl(c, dev->group->fd, VFIO_GROUP_GET_DEVICE_FD, dev->address);
-	if (dev->fd < 0) {
-		ret = dev->fd;
-		goto err_group;
-	}
-
-	ret = barbuf_device_get_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config);
+	ret = find_config(dev);
 	if (ret)
 		goto err_close;
-	dev->config_offset = config.offset;
-	dev->config_size = config.size;
 
+	pthread_mutex_init(&dev->exported.lock, NULL);
 	*out = dev;
 	return 0;
 
 err_close:
-	sys_close(c, dev->fd);
-err_group:
-	put_group(c, dev->group);
+	barbuf__close(dev->sys, dev->fd);
+	barbuf__container_leave(c, dev);
 err_container:
 	if (dev->owns_container)
 		barbuf_container_free(c);
@@ -288,15 +76,79 @@ err_free:
 	return ret;
 }
 
+/* Linux 6.17 tells the device's place in sysfs. */
+static void find_address(struct barbuf_device *dev)
+{
+	static const char key[] = "vfio-device-syspath:";
+	char path[64], text[1024];
+	char *s, *last;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", dev->fd);
+	if (barbuf__read_file(dev->sys, path, text, sizeof(text)) < 0)
+		return;
+	s = strstr(text, key);
+	if (!s)
+		return;
+	s[strcspn(s, "\n")] = '\0';
+	last = strrchr(s, '/');
+	if (last && barbuf__address_parse(dev->address, last + 1))
+		dev->address[0] = '\0';
+}
+
+int barbuf__device_adopt(struct barbuf_device **out, int fd, const struct barbuf_sys *sys)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct barbuf_device *dev;
+	int ret;
+
+	dev = calloc(1, sizeof(*dev));
+	if (!dev)
+		return -ENOMEM;
+	dev->sys = sys;
+	dev->fd = fd;
+
+	ret = dev_ioctl(dev, VFIO_DEVICE_GET_INFO, &info);
+	if (!ret && !(info.flags & VFIO_DEVICE_FLAGS_PCI))
+		ret = -ENODEV;
+	if (!ret)
+		ret = find_config(dev);
+	if (ret) {
+		free(dev);
+		return ret;
+	}
+	find_address(dev);
+	pthread_mutex_init(&dev->exported.lock, NULL);
+	*out = dev;
+	return 0;
+}
+
+int barbuf_device_adopt(struct barbuf_device **out, int fd)
+{
+	return barbuf__device_adopt(out, fd, &barbuf__sys_linux);
+}
+
 void barbuf_device_close(struct barbuf_device *dev)
 {
 	if (!dev)
 		return;
-	sys_close(dev->container, dev->fd);
-	put_group(dev->container, dev->group);
+	barbuf__close(dev->sys, dev->fd);
+	if (dev->container)
+		barbuf__container_leave(dev->container, dev);
 	if (dev->owns_container)
 		barbuf_container_free(dev->container);
+	barbuf__buffers_orphan(dev);
+	pthread_mutex_destroy(&dev->exported.lock);
 	free(dev);
+}
+
+struct barbuf__exported *barbuf__device_exported(struct barbuf_device *dev)
+{
+	return &dev->exported;
+}
+
+const struct barbuf_sys *barbuf__device_sys(const struct barbuf_device *dev)
+{
+	return dev->sys;
 }
 
 int barbuf_device_fd(const struct barbuf_device *dev)
@@ -307,6 +159,11 @@ int barbuf_device_fd(const struct barbuf_device *dev)
 const char *barbuf_device_address(const struct barbuf_device *dev)
 {
 	return dev->address;
+}
+
+struct barbuf_container *barbuf_device_container(const struct barbuf_device *dev)
+{
+	return dev->container;
 }
 
 int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info)
@@ -336,74 +193,21 @@ int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index,
 		return ret;
 	*region = (struct barbuf_region){
 		.index = index,
-		.flags = arg.flags,
+		.flags = arg.flags & (BARBUF_REGION_READ | BARBUF_REGION_WRITE | BARBUF_REGION_MMAP),
 		.size = arg.size,
 		.offset = arg.offset,
 	};
 	return 0;
 }
 
-static int config_check(const struct barbuf_device *dev, uint32_t offset, size_t len)
+/* A region with its capabilities. The caller frees *out. */
+static int get_region_caps(struct barbuf_device *dev, uint32_t index, struct vfio_region_info **out)
 {
-	if (offset > dev->config_size || len > dev->config_size - offset)
-		return -ERANGE;
-	return 0;
-}
-
-int barbuf_config_read(struct barbuf_device *dev, uint32_t offset, void *buf, size_t len)
-{
-	const struct barbuf_sys *sys = dev->container->sys;
-	ssize_t n;
+	uint32_t size = sizeof(struct vfio_region_info);
+	struct vfio_region_info *info = NULL;
 	int ret;
 
-	ret = config_check(dev, offset, len);
-	if (ret)
-		return ret;
-	n = sys->pread(sys->ctx, dev->fd, buf, len, dev->config_offset + offset);
-	if (n < 0)
-		return n;
-	return (size_t)n == len ? 0 : -EIO;
-}
-
-int barbuf_config_write(struct barbuf_device *dev, uint32_t offset, const void *buf, size_t len)
-{
-	const struct barbuf_sys *sys = dev->container->sys;
-	ssize_t n;
-	int ret;
-
-	ret = config_check(dev, offset, len);
-	if (ret)
-		return ret;
-	n = sys->pwrite(sys->ctx, dev->fd, buf, len, dev->config_offset + offset);
-	if (n < 0)
-		return n;
-	return (size_t)n == len ? 0 : -EIO;
-}
-
-int barbuf_device_reset(struct barbuf_device *dev)
-{
-	struct barbuf_device_info info;
-	int ret;
-
-	/* The kernel says EINVAL, which would not tell the reason. */
-	ret = barbuf_device_get_info(dev, &info);
-	if (ret)
-		return ret;
-	if (!info.can_reset)
-		return -EOPNOTSUPP;
-	return dev_ioctl(dev, VFIO_DEVICE_RESET, NULL);
-}
-
-/* The devices that a hot reset of @dev takes with it. The caller frees *out. */
-static int get_reset_set(struct barbuf_device *dev, struct vfio_pci_hot_reset_info **out)
-{
-	struct vfio_pci_hot_reset_info *info = NULL;
-	uint32_t room = 0;
-	int ret;
-
-	/* The set may grow between two calls: ask until it fits. */
 	for (;;) {
-		size_t size = sizeof(*info) + room * sizeof(info->devices[0]);
 		void *p = realloc(info, size);
 
 		if (!p) {
@@ -413,148 +217,156 @@ static int get_reset_set(struct barbuf_device *dev, struct vfio_pci_hot_reset_in
 		info = p;
 		memset(info, 0, size);
 		info->argsz = size;
-		ret = dev_ioctl(dev, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info);
-		if (ret == 0 && info->count <= room) {
+		info->index = index;
+		ret = dev_ioctl(dev, VFIO_DEVICE_GET_REGION_INFO, info);
+		if (ret)
+			break;
+		if (info->argsz <= size) {
+			info->argsz = size;
 			*out = info;
 			return 0;
 		}
-		if (ret != 0 && ret != -ENOSPC)
-			break;
-		/* 256 functions share a bus at most; guard against a nonsense answer. */
-		if (info->count <= room || info->count > 4096) {
+		/* A page holds 250 areas; guard against a nonsense answer. */
+		if (info->argsz > 1 << 20) {
 			ret = -EIO;
 			break;
 		}
-		room = info->count;
+		size = info->argsz;
 	}
 	free(info);
 	return ret;
 }
 
-int barbuf_device_hot_reset(struct barbuf_device *dev)
+static const struct vfio_region_info_cap_sparse_mmap *find_sparse(const struct vfio_region_info *info)
 {
-	struct vfio_pci_hot_reset_info *info;
-	struct vfio_pci_hot_reset *reset;
-	struct group *g;
-	uint32_t count = 0;
-	uint32_t i, j;
+	const struct vfio_region_info_cap_sparse_mmap *sparse;
+	const struct vfio_info_cap_header *cap;
+	uint32_t pos = info->cap_offset, hops;
+
+	if (!(info->flags & VFIO_REGION_INFO_FLAG_CAPS))
+		return NULL;
+	for (hops = 0; pos && hops < 64; pos = cap->next, hops++) {
+		if (pos > info->argsz - sizeof(*cap))
+			return NULL;
+		cap = (const void *)((const char *)info + pos);
+		if (cap->id != VFIO_REGION_INFO_CAP_SPARSE_MMAP)
+			continue;
+		sparse = (const void *)cap;
+		if (pos > info->argsz - sizeof(*sparse) ||
+		    sparse->nr_areas >
+			    (info->argsz - pos - sizeof(*sparse)) / sizeof(sparse->areas[0]))
+			return NULL;
+		return sparse;
+	}
+	return NULL;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct barbuf_range *x = a, *y = b;
+
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct barbuf_range *areas,
+			    size_t *nr)
+{
+	const struct vfio_region_info_cap_sparse_mmap *sparse;
+	struct vfio_region_info *info;
+	size_t count = 0, i;
 	int ret;
 
-	ret = get_reset_set(dev, &info);
+	ret = get_region_caps(dev, index, &info);
+	if (ret)
+		return ret;
+	sparse = find_sparse(info);
+
+	if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP)) {
+		count = 0;
+	} else if (!sparse) {
+		if (*nr)
+			areas[0] = (struct barbuf_range){ 0, info->size };
+		count = 1;
+	} else {
+		for (i = 0; i < sparse->nr_areas; i++) {
+			if (!sparse->areas[i].size)
+				continue;
+			if (count < *nr)
+				areas[count] = (struct barbuf_range){ sparse->areas[i].offset,
+								      sparse->areas[i].size };
+			count++;
+		}
+	}
+	free(info);
+
+	if (count > *nr)
+		ret = -ENOSPC;
+	else if (count)
+		qsort(areas, count, sizeof(*areas), by_offset);
+	*nr = count;
+	return ret;
+}
+
+/* Where a capability is in configuration space. */
+static int find_capability(struct barbuf_device *dev, uint8_t id, uint8_t *out)
+{
+	uint8_t pos, entry[2];
+	uint16_t status;
+	int ret, n;
+
+	ret = barbuf_config_read(dev, PCI_STATUS, &status, sizeof(status));
+	if (ret)
+		return ret;
+	if (!(le16toh(status) & PCI_STATUS_CAP_LIST))
+		return -ENOENT;
+	ret = barbuf_config_read(dev, PCI_CAPABILITY_LIST, &pos, sizeof(pos));
+	if (ret)
+		return ret;
+	/* As many as fit, should the list be a circle. */
+	for (n = 0; n < 48; n++) {
+		pos &= ~3;
+		if (pos < PCI_STD_HEADER_SIZEOF)
+			break;
+		ret = barbuf_config_read(dev, pos, entry, sizeof(entry));
+		if (ret)
+			return ret;
+		if (entry[0] == 0xff)
+			break;
+		if (entry[0] == id) {
+			*out = pos;
+			return 0;
+		}
+		pos = entry[1];
+	}
+	return -ENOENT;
+}
+
+int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar, struct barbuf_range *table,
+			   uint32_t *pba_bar, struct barbuf_range *pba)
+{
+	uint32_t where[2];
+	uint16_t flags;
+	uint64_t count;
+	uint8_t pos;
+	int ret;
+
+	ret = find_capability(dev, PCI_CAP_ID_MSIX, &pos);
+	if (ret)
+		return ret;
+	ret = barbuf_config_read(dev, pos + PCI_MSIX_FLAGS, &flags, sizeof(flags));
+	if (!ret)
+		ret = barbuf_config_read(dev, pos + PCI_MSIX_TABLE, where, sizeof(where));
 	if (ret)
 		return ret;
 
-	reset = calloc(1, sizeof(*reset) + info->count * sizeof(reset->group_fds[0]));
-	if (!reset) {
-		ret = -ENOMEM;
-		goto out_info;
-	}
-
-	for (i = 0; i < info->count; i++) {
-		for (g = dev->container->groups; g; g = g->next)
-			if (g->id == info->devices[i].group_id)
-				break;
-		if (!g) {
-			ret = -EPERM;
-			goto out;
-		}
-		/* The kernel wants each group once. */
-		for (j = 0; j < count; j++)
-			if (reset->group_fds[j] == g->fd)
-				break;
-		if (j == count)
-			reset->group_fds[count++] = g->fd;
-	}
-	reset->argsz = sizeof(*reset) + count * sizeof(reset->group_fds[0]);
-	reset->count = count;
-	ret = dev_ioctl(dev, VFIO_DEVICE_PCI_HOT_RESET, reset);
-out:
-	free(reset);
-out_info:
-	free(info);
-	return ret;
-}
-
-/* One feature call. @data may be NULL when @size is 0. */
-static int feature(struct barbuf_device *dev, uint32_t flags, void *data, size_t size)
-{
-	struct vfio_device_feature *arg;
-	size_t argsz = sizeof(*arg) + size;
-	int ret;
-
-	if (argsz > UINT32_MAX)
-		return -E2BIG;
-	arg = calloc(1, argsz);
-	if (!arg)
-		return -ENOMEM;
-	arg->argsz = argsz;
-	arg->flags = flags;
-	if (size)
-		memcpy(arg->data, data, size);
-	ret = dev_ioctl(dev, VFIO_DEVICE_FEATURE, arg);
-	free(arg);
-	return ret;
-}
-
-int barbuf_device_feature(struct barbuf_device *dev, uint32_t number, uint32_t op)
-{
-	return feature(dev, number | op | VFIO_DEVICE_FEATURE_PROBE, NULL, 0);
-}
-
-int barbuf_device_export(struct barbuf_device *dev, uint32_t region,
-		  const struct barbuf_range *ranges, size_t nr_ranges, int open_flags)
-{
-	struct vfio_device_feature_dma_buf *arg;
-	size_t size;
-	int ret;
-
-	if (nr_ranges >
-	    (UINT32_MAX - sizeof(struct vfio_device_feature) - sizeof(*arg)) / sizeof(*ranges))
-		return -E2BIG;
-	size = sizeof(*arg) + nr_ranges * sizeof(*ranges);
-	arg = calloc(1, size);
-	if (!arg)
-		return -ENOMEM;
-	arg->region_index = region;
-	arg->open_flags = open_flags;
-	arg->nr_ranges = nr_ranges;
-	_Static_assert(sizeof(*ranges) == sizeof(arg->dma_ranges[0]), "the same layout");
-	if (nr_ranges)
-		memcpy(arg->dma_ranges, ranges, nr_ranges * sizeof(*ranges));
-	ret = feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET, arg, size);
-	free(arg);
-	return ret;
-}
-
-int barbuf_device_revoke(struct barbuf_device *dev, int fd)
-{
-	struct vfio_device_feature_dma_buf_revoke arg = { .dmabuf_fd = fd };
-
-	return feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE | VFIO_DEVICE_FEATURE_SET, &arg,
-		       sizeof(arg));
-}
-
-int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr)
-{
-	struct vfio_device_feature_dma_buf_memattr arg = { .dmabuf_fd = fd, .memattr = memattr };
-
-	return feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR | VFIO_DEVICE_FEATURE_SET, &arg,
-		       sizeof(arg));
-}
-
-int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd)
-{
-	struct vfio_device_low_power_entry_with_wakeup arg = { .wakeup_eventfd = wakeup_eventfd };
-
-	if (wakeup_eventfd < 0)
-		return feature(dev, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | VFIO_DEVICE_FEATURE_SET,
-			       NULL, 0);
-	return feature(dev,
-		       VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | VFIO_DEVICE_FEATURE_SET,
-		       &arg, sizeof(arg));
-}
-
-int barbuf_low_power_exit(struct barbuf_device *dev)
-{
-	return feature(dev, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | VFIO_DEVICE_FEATURE_SET, NULL, 0);
+	count = (le16toh(flags) & PCI_MSIX_FLAGS_QSIZE) + 1;
+	where[0] = le32toh(where[0]);
+	where[1] = le32toh(where[1]);
+	*table_bar = where[0] & PCI_MSIX_TABLE_BIR;
+	*table = (struct barbuf_range){ where[0] & PCI_MSIX_TABLE_OFFSET,
+					count * PCI_MSIX_ENTRY_SIZE };
+	*pba_bar = where[1] & PCI_MSIX_PBA_BIR;
+	/* a bit each, in words of 64 */
+	*pba = (struct barbuf_range){ where[1] & PCI_MSIX_PBA_OFFSET, (count + 63) / 64 * 8 };
+	return 0;
 }

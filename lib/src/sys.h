@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The system calls that device.c makes, as a table, so that the unit tests can
- * put a kernel of their own under it. Each returns what the system call of its
- * name returns, but -errno instead of -1.
+ * The system calls that the library makes on devices, as a table, so that the
+ * unit tests can put a kernel of their own under it. Each returns what the call
+ * of its name returns, but -errno instead of -1.
  */
 #ifndef BARBUF_SYS_H
 #define BARBUF_SYS_H
 
 #include <sys/types.h>
 
-struct barbuf_container;
+struct dirent;
+struct rlimit;
+struct stat;
 
 struct barbuf_sys {
 	int (*open)(void *ctx, const char *path, int flags);
@@ -18,13 +20,17 @@ struct barbuf_sys {
 	int (*ioctl)(void *ctx, int fd, unsigned long request, void *arg);
 	ssize_t (*pread)(void *ctx, int fd, void *buf, size_t len, off_t offset);
 	ssize_t (*pwrite)(void *ctx, int fd, const void *buf, size_t len, off_t offset);
+	/* 0, and *addr, which was the hint, is where it is */
+	int (*mmap)(void *ctx, void **addr, size_t len, int prot, int flags, int fd, off_t offset);
+	int (*munmap)(void *ctx, void *addr, size_t len);
+	/* the entries in any order, each and the list from malloc() */
+	int (*scandir)(void *ctx, const char *path, struct dirent ***list);
+	int (*stat)(void *ctx, const char *path, struct stat *st);
+	int (*getrlimit)(void *ctx, int resource, struct rlimit *limit);
 	void *ctx;
 };
 
 /* The kernel's own. */
-extern const struct barbuf_sys barbuf_sys_linux;
-
-/* barbuf_container_new() on another table, which must outlive the container. */
-int barbuf_container_new_sys(struct barbuf_container **out, const struct barbuf_sys *sys);
+extern const struct barbuf_sys barbuf__sys_linux;
 
 #endif

@@ -107,6 +107,7 @@ bool slow_kernel(void);
 
 struct dev {
 	struct barbuf_device *lib;
+	struct barbuf_container *container;	/* of its own, or NULL */
 	struct barbuf_region region[9];
 	const char *model;
 	const char *address;

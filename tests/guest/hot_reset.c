@@ -27,7 +27,7 @@ static struct barbuf_container *new_container(void)
 
 	if (!dev_bind("pair0", address, &group) || !dev_bind("pair1", address, &group))
 		SKIP("this lab has no pair");
-	CHECK(barbuf_container_new(&container) == 0);
+	CHECK(barbuf_container_new(&container, BARBUF_IOMMU_TYPE1) == 0);
 	return container;
 }
 

@@ -381,7 +381,7 @@ static void beside_hot_resets(void)
 
 	if (!dev_bind("pair0", address[0], &group) || !dev_bind("pair1", address[1], &group))
 		SKIP("this lab has no pair");
-	CHECK(barbuf_container_new(&container) == 0);
+	CHECK(barbuf_container_new(&container, BARBUF_IOMMU_TYPE1) == 0);
 	dev[0] = dev_open_in(container, "pair0");
 	dev[1] = dev_open_in(container, "pair1");
 	views_open(&views[0], dev[0], VIEW_ALL);

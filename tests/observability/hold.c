@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 	ret = bind_device(address, sizeof(address));
 	if (ret)
 		return fail("vfio-bind ivshmem", -ret);
-	ret = barbuf_container_new(&container);
+	ret = barbuf_container_new(&container, BARBUF_IOMMU_TYPE1);
 	if (ret)
 		return fail("/dev/vfio/vfio", -ret);
 	ret = barbuf_device_open(&dev, container, address);

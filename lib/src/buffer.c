@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dma-buf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "device.h"
+#include "phase.h"
+
+int barbuf__buffer_wrap(struct barbuf_buffer **out, int fd)
+{
+	struct barbuf__dmabuf d;
+	struct barbuf_buffer *buf;
+	int ret;
+
+	ret = barbuf__dmabuf_describe(fd, &d);
+	if (ret)
+		return ret;
+	buf = calloc(1, sizeof(*buf));
+	if (!buf)
+		return -ENOMEM;
+	buf->fd = fd;
+	buf->size = d.size;
+	buf->read_only = d.read_only;
+	memcpy(buf->name, d.name, sizeof(buf->name));
+	*out = buf;
+	return 0;
+}
+
+int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd)
+{
+	return barbuf__buffer_wrap(out, fd);
+}
+
+static void link_buffer(struct barbuf_device *dev, struct barbuf_buffer *buf)
+{
+	struct barbuf__exported *exported = barbuf__device_exported(dev);
+
+	pthread_mutex_lock(&exported->lock);
+	buf->dev = dev;
+	buf->next = exported->first;
+	exported->first = buf;
+	pthread_mutex_unlock(&exported->lock);
+}
+
+static void unlink_buffer(struct barbuf_buffer *buf)
+{
+	struct barbuf__exported *exported = barbuf__device_exported(buf->dev);
+	struct barbuf_buffer **p;
+
+	pthread_mutex_lock(&exported->lock);
+	for (p = &exported->first; *p != buf; p = &(*p)->next)
+		;
+	*p = buf->next;
+	pthread_mutex_unlock(&exported->lock);
+	buf->dev = NULL;
+}
+
+void barbuf__buffers_orphan(struct barbuf_device *dev)
+{
+	struct barbuf__exported *exported = barbuf__device_exported(dev);
+	struct barbuf_buffer *buf;
+
+	for (buf = exported->first; buf; buf = buf->next)
+		buf->dev = NULL;
+	exported->first = NULL;
+}
+
+/* A kernel without the call: the caller asked for something that is not offered. */
+static int offered(int ret)
+{
+	return ret == -ENOTTY ? -EOPNOTSUPP : ret;
+}
+
+static int set_name(struct barbuf_device *dev, int fd, const char *name)
+{
+	const struct barbuf_sys *sys = barbuf__device_sys(dev);
+
+	return offered(sys->ioctl(sys->ctx, fd, DMA_BUF_SET_NAME, (void *)name));
+}
+
+int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
+			 const struct barbuf_export *x)
+{
+	struct barbuf_range *ranges = NULL;
+	struct barbuf_buffer *buf;
+	int fd, ret;
+
+	if (x->memattr != BARBUF_NC && x->memattr != BARBUF_WC)
+		return -ENOENT;
+	if (x->name && strlen(x->name) > BARBUF_NAME_MAX)
+		return -ENAMETOOLONG;
+
+	fd = barbuf_device_export(dev, x->bar, x->ranges, x->nr_ranges,
+				  (x->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	/* The kernel took them, so there is one at least, and the size does not overflow. */
+	ranges = calloc(x->nr_ranges, sizeof(*ranges));
+	if (!ranges) {
+		ret = -ENOMEM;
+		goto err;
+	}
+	memcpy(ranges, x->ranges, x->nr_ranges * sizeof(*ranges));
+
+	if (x->memattr != BARBUF_NC) {
+		ret = offered(barbuf_device_set_memattr(dev, fd, x->memattr));
+		if (ret)
+			goto err;
+	}
+	if (x->name) {
+		ret = set_name(dev, fd, x->name);
+		if (ret)
+			goto err;
+	}
+	ret = barbuf__buffer_wrap(&buf, fd);
+	if (ret)
+		goto err;
+
+	if (x->name)
+		strcpy(buf->name, x->name);
+	buf->memattr = x->memattr;
+	buf->ranges = ranges;
+	buf->nr_ranges = x->nr_ranges;
+	buf->shift = barbuf__phase(barbuf__bar_address(dev, x->bar), ranges, x->nr_ranges,
+				   &buf->phase);
+	link_buffer(dev, buf);
+	*out = buf;
+	return 0;
+
+err:
+	free(ranges);
+	close(fd);
+	return ret;
+}
+
+int barbuf_buffer_revoke(struct barbuf_buffer *buf)
+{
+	return buf->dev ? barbuf_device_revoke(buf->dev, buf->fd) : -EOPNOTSUPP;
+}
+
+void barbuf_buffer_free(struct barbuf_buffer *buf)
+{
+	if (!buf)
+		return;
+	if (buf->dev)
+		unlink_buffer(buf);
+	close(buf->fd);
+	free(buf->ranges);
+	free(buf);
+}
+
+int barbuf_buffer_fd(const struct barbuf_buffer *buf)
+{
+	return buf->fd;
+}
+
+uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf)
+{
+	return buf->size;
+}
+
+bool barbuf_buffer_read_only(const struct barbuf_buffer *buf)
+{
+	return buf->read_only;
+}
+
+enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf)
+{
+	return buf->memattr;
+}
+
+const char *barbuf_buffer_name(const struct barbuf_buffer *buf)
+{
+	return buf->name;
+}
+
+uint64_t barbuf_buffer_tag(const struct barbuf_buffer *buf)
+{
+	return buf->tag;
+}
+
+const struct barbuf_range *barbuf_buffer_ranges(const struct barbuf_buffer *buf, size_t *nr)
+{
+	*nr = buf->nr_ranges;
+	return buf->ranges;
+}
+
+int barbuf__dmabuf_check(int fd)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *p;
+
+	p = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
+	if (p != MAP_FAILED) {
+		munmap(p, page);
+		return 0;
+	}
+	switch (errno) {
+	case ENODEV:
+		return -EBADFD;
+	case EINVAL: /* of a DMABUF without an mmap of its own */
+		return -EOPNOTSUPP;
+	}
+	return -errno;
+}
+
+int barbuf_buffer_check(const struct barbuf_buffer *buf)
+{
+	return barbuf__dmabuf_check(buf->fd);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef BARBUF_BUFFER_H
+#define BARBUF_BUFFER_H
+
+#include <barbuf.h>
+
+struct barbuf_buffer {
+	int fd;
+	uint64_t size;
+	bool read_only;
+	enum barbuf_memattr memattr;
+	uint64_t tag;
+	uint64_t phase; /* physical address of offset 0 modulo 1 GiB; a multiple of the page size */
+	unsigned int shift; /* log2 of the largest page worth aligning for: 30, 21, or 0 (not known, no use) */
+	char name[BARBUF_NAME_MAX + 1];
+	struct barbuf_range *ranges; /* exporter's; NULL in a client */
+	size_t nr_ranges;
+	struct barbuf_device *dev; /* exporter's; NULL in a client and after the device was closed */
+	struct barbuf_buffer *next; /* in the device's list */
+};
+
+/* A buffer around @fd with what the kernel says of it. @fd is the buffer's on success. */
+int barbuf__buffer_wrap(struct barbuf_buffer **out, int fd);
+
+/* The device is about to be closed: its buffers forget it. */
+void barbuf__buffers_orphan(struct barbuf_device *dev);
+
+/* What barbuf_buffer_check() returns, of any fd of a DMABUF. */
+int barbuf__dmabuf_check(int fd);
+
+/* What the kernel says of a DMABUF. */
+struct barbuf__dmabuf {
+	uint64_t size;
+	bool read_only;
+	char name[BARBUF_NAME_MAX + 1];
+};
+
+/*
+ * -EBADF: no fd; -EINVAL: no DMABUF. In a file of its own, because the unit tests
+ * put another in its place: they have no DMABUFs.
+ */
+int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d);
+
+#endif

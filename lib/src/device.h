@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What containers, their two kinds and devices know of each other. */
+#ifndef BARBUF_DEVICE_H
+#define BARBUF_DEVICE_H
+
+#include <pthread.h>
+
+#include <barbuf.h>
+
+#include "sys.h"
+
+struct vfio_pci_hot_reset_info;
+
+/* "dddd:bb:dd.f" and the NUL; domains may have 32 bits. */
+#define BARBUF__ADDRESS_SIZE 20
+
+/* What one call of barbuf_dma_map*() made. */
+struct barbuf__mapping {
+	struct barbuf__mapping *next;
+	uint64_t iova;
+	uint64_t len;
+	unsigned int access;
+	void *addr;
+	bool owns_addr; /* mapped by the library, until it ends */
+};
+
+/* What a container does by its interface. Results are negative errnos. */
+struct barbuf__iommu {
+	enum barbuf_iommu kind;
+	int (*setup)(struct barbuf_container *c);
+	void (*release)(struct barbuf_container *c);
+	/* Sets dev->fd. Undone by closing that, and then by close_device(). */
+	int (*open_device)(struct barbuf_container *c, struct barbuf_device *dev);
+	void (*close_device)(struct barbuf_container *c, struct barbuf_device *dev);
+	int (*hot_reset)(struct barbuf_device *dev, const struct vfio_pci_hot_reset_info *info);
+	int (*map)(struct barbuf_container *c, const struct barbuf__mapping *m);
+	/* May be missing, or not known to the kernel (-ENOTTY). */
+	int (*map_file)(struct barbuf_container *c, const struct barbuf__mapping *m, int fd,
+			uint64_t offset);
+	int (*unmap)(struct barbuf_container *c, const struct barbuf__mapping *m);
+	/* The last device has left. May be missing. */
+	void (*unmap_all)(struct barbuf_container *c);
+};
+
+extern const struct barbuf__iommu barbuf__type1;
+extern const struct barbuf__iommu barbuf__iommufd;
+
+/* The buffers exported from a device, while it is open. */
+struct barbuf__exported {
+	pthread_mutex_t lock; /* of the list; exports may run at the same time */
+	struct barbuf_buffer *first;
+};
+
+struct barbuf__group;
+
+struct barbuf_container {
+	const struct barbuf_sys *sys;
+	const struct barbuf__iommu *iommu; /* NULL: the first device decides */
+	int fd; /* /dev/vfio/vfio or /dev/iommu */
+	unsigned int nr_devices;
+	struct barbuf__mapping *mappings;
+	struct barbuf__group *groups; /* type1 */
+	uint32_t ioas; /* iommufd */
+};
+
+struct barbuf_device {
+	const struct barbuf_sys *sys;
+	struct barbuf_container *container; /* NULL when adopted */
+	struct barbuf__group *group; /* type1 */
+	bool owns_container;
+	int fd;
+	uint64_t config_offset;
+	uint64_t config_size;
+	struct barbuf__exported exported;
+	char address[BARBUF__ADDRESS_SIZE];
+};
+
+/* As the functions of these names, on another kernel; @sys must outlive the object. */
+int barbuf__container_new(struct barbuf_container **out, enum barbuf_iommu iommu,
+			  const struct barbuf_sys *sys);
+int barbuf__device_adopt(struct barbuf_device **out, int fd, const struct barbuf_sys *sys);
+int barbuf__device_advice(const struct barbuf_sys *sys, const char *address, int error, char *text,
+			  size_t size);
+
+struct barbuf__exported *barbuf__device_exported(struct barbuf_device *dev);
+const struct barbuf_sys *barbuf__device_sys(const struct barbuf_device *dev);
+
+/* Open @dev in @c, which decides for an interface if it has not yet. */
+int barbuf__container_enter(struct barbuf_container *c, struct barbuf_device *dev);
+/* The reverse, when dev->fd is closed. */
+void barbuf__container_leave(struct barbuf_container *c, struct barbuf_device *dev);
+
+/* Forget all mappings: the last device has left. */
+void barbuf__dma_forget(struct barbuf_container *c);
+
+/* VFIO_DEVICE_FEATURE. @data may be NULL when @size is 0. */
+int barbuf__feature(struct barbuf_device *dev, uint32_t flags, void *data, size_t size);
+
+static inline int barbuf__ioctl(const struct barbuf_sys *sys, int fd, unsigned long request,
+				void *arg)
+{
+	return sys->ioctl(sys->ctx, fd, request, arg);
+}
+
+static inline int barbuf__ioctl_int(const struct barbuf_sys *sys, int fd, unsigned long request,
+				    unsigned long arg)
+{
+	return sys->ioctl(sys->ctx, fd, request, (void *)arg);
+}
+
+static inline void barbuf__close(const struct barbuf_sys *sys, int fd)
+{
+	sys->close(sys->ctx, fd);
+}
+
+#endif

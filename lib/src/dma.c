@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* DMA mappings of a container, and the record of them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "device.h"
+
+static bool is_aligned(uint64_t value)
+{
+	return !(value & (sysconf(_SC_PAGESIZE) - 1));
+}
+
+static int check(const struct barbuf_container *c, uint64_t iova, uint64_t offset, uint64_t len,
+		 unsigned int access)
+{
+	uint64_t last;
+
+	if (!c->nr_devices || !len || !is_aligned(iova | offset | len) || !access ||
+	    access & ~(BARBUF_DMA_READ | BARBUF_DMA_WRITE))
+		return -EINVAL;
+	if (__builtin_add_overflow(iova, len - 1, &last))
+		return -ERANGE;
+	/* It is mapped or handed over as a size_t and an off_t. */
+	if (len > SIZE_MAX || __builtin_add_overflow(offset, len, &last) || last > INT64_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static struct barbuf__mapping *new_mapping(uint64_t iova, uint64_t len, unsigned int access)
+{
+	struct barbuf__mapping *m = calloc(1, sizeof(*m));
+
+	if (m)
+		*m = (struct barbuf__mapping){ .iova = iova, .len = len, .access = access };
+	return m;
+}
+
+static void add(struct barbuf_container *c, struct barbuf__mapping *m)
+{
+	m->next = c->mappings;
+	c->mappings = m;
+}
+
+static void free_mapping(const struct barbuf_container *c, struct barbuf__mapping *m)
+{
+	if (m->owns_addr)
+		c->sys->munmap(c->sys->ctx, m->addr, m->len);
+	free(m);
+}
+
+/* Map the file here, because the kernel wants an address. */
+static int map_here(struct barbuf_container *c, struct barbuf__mapping *m, int fd, uint64_t offset)
+{
+	int prot = PROT_READ | (m->access & BARBUF_DMA_WRITE ? PROT_WRITE : 0);
+	int ret;
+
+	ret = c->sys->mmap(c->sys->ctx, &m->addr, m->len, prot, MAP_SHARED, fd, offset);
+	if (ret)
+		return ret;
+	m->owns_addr = true;
+	return 0;
+}
+
+int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
+		   unsigned int access)
+{
+	struct barbuf__mapping *m;
+	int ret;
+
+	ret = check(c, iova, 0, len, access);
+	if (ret)
+		return ret;
+	if (!is_aligned((uintptr_t)addr))
+		return -EINVAL;
+	m = new_mapping(iova, len, access);
+	if (!m)
+		return -ENOMEM;
+	m->addr = addr;
+	ret = c->iommu->map(c, m);
+	if (ret) {
+		free_mapping(c, m);
+		return ret;
+	}
+	add(c, m);
+	return 0;
+}
+
+int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
+			uint64_t len, unsigned int access)
+{
+	struct barbuf__mapping *m;
+	int ret;
+
+	ret = check(c, iova, offset, len, access);
+	if (ret)
+		return ret;
+	m = new_mapping(iova, len, access);
+	if (!m)
+		return -ENOMEM;
+	ret = c->iommu->map_file ? c->iommu->map_file(c, m, fd, offset) : -ENOTTY;
+	if (ret == -ENOTTY) {
+		ret = map_here(c, m, fd, offset);
+		if (!ret)
+			ret = c->iommu->map(c, m);
+	}
+	if (ret) {
+		free_mapping(c, m);
+		return ret;
+	}
+	add(c, m);
+	return 0;
+}
+
+int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len)
+{
+	struct barbuf__mapping **p, *m;
+	int ret;
+
+	for (p = &c->mappings; *p; p = &(*p)->next)
+		if ((*p)->iova == iova && (*p)->len == len)
+			break;
+	m = *p;
+	if (!m)
+		return -ENOENT;
+	ret = c->iommu->unmap(c, m);
+	if (ret)
+		return ret;
+	*p = m->next;
+	free_mapping(c, m);
+	return 0;
+}
+
+void barbuf__dma_forget(struct barbuf_container *c)
+{
+	struct barbuf__mapping *m;
+
+	if (c->mappings && c->iommu->unmap_all)
+		c->iommu->unmap_all(c);
+	while ((m = c->mappings)) {
+		c->mappings = m->next;
+		free_mapping(c, m);
+	}
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "buffer.h"
+#include "map.h"
+#include "phase.h"
+
+/* What is to be mapped. */
+struct source {
+	int fd;
+	uint64_t base; /* where its offset 0 is in the fd */
+	uint64_t size;
+	uint64_t phase; /* see struct barbuf_buffer */
+	unsigned int shift;
+};
+
+/* The pages of @o in @s; *@len in whole pages. */
+static int pages_of(const struct source *s, const struct barbuf_map_options *o, uint64_t *len)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	uint64_t room;
+
+	if (o->offset % page)
+		return -EINVAL;
+	if (o->offset >= s->size)
+		return -ERANGE;
+	room = s->size - o->offset;
+	if (o->length > room)
+		return -ERANGE;
+	*len = o->length ? o->length : room;
+	*len = (*len + page - 1) & ~(page - 1);
+	/* More than this process can address: what mmap() would say. */
+	return *len > SIZE_MAX / 2 ? -ENOMEM : 0;
+}
+
+/* The first address from @from on that is @phase modulo 2^@shift. */
+static char *congruent(char *from, uint64_t phase, unsigned int shift)
+{
+	return from + ((phase - (uintptr_t)from) & ((1ull << shift) - 1));
+}
+
+/* mmap() at an address at which leaves of 2^@shift bytes fit. */
+static void *map_aligned(size_t len, int prot, int fd, off_t offset, uint64_t phase,
+			 unsigned int shift)
+{
+	size_t room = len + (1ull << shift);
+	char *area, *p;
+
+	area = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (area == MAP_FAILED)
+		return MAP_FAILED;
+	p = congruent(area, phase, shift);
+	if (mmap(p, len, prot, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED) {
+		int err = errno;
+
+		munmap(area, room);
+		errno = err;
+		return MAP_FAILED;
+	}
+	if (p > area)
+		munmap(area, p - area);
+	if (p + len < area + room)
+		munmap(p + len, area + room - (p + len));
+	return p;
+}
+
+static int map_source(struct barbuf_map **out, const struct source *s,
+		      const struct barbuf_map_options *o)
+{
+	int prot = o->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	off_t offset = s->base + o->offset;
+	struct barbuf_map *map;
+	unsigned int shift;
+	void *p = MAP_FAILED;
+	uint64_t len;
+	int ret;
+
+	ret = pages_of(s, o, &len);
+	if (ret)
+		return ret;
+	map = calloc(1, sizeof(*map));
+	if (!map)
+		return -ENOMEM;
+
+	shift = barbuf__leaf(s->phase + o->offset, len, s->shift);
+	if (shift)
+		p = map_aligned(len, prot, s->fd, offset, s->phase + o->offset, shift);
+	/* Without the room for a choice it is mapped anywhere. */
+	if (p == MAP_FAILED && (!shift || errno == ENOMEM))
+		p = mmap(NULL, len, prot, MAP_SHARED, s->fd, offset);
+	if (p == MAP_FAILED || (o->no_fork && madvise(p, len, MADV_DONTFORK))) {
+		ret = -errno;
+		goto err;
+	}
+
+	map->addr = p;
+	map->length = len;
+	map->fd = -1;
+	map->gone = o->gone;
+	map->arg = o->arg;
+	atomic_init(&map->told, -1);
+	*out = map;
+	return 0;
+
+err:
+	if (p != MAP_FAILED)
+		munmap(p, len);
+	free(map);
+	return ret;
+}
+
+int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf,
+	       const struct barbuf_map_options *o)
+{
+	const struct barbuf_map_options all = { .read_only = buf->read_only };
+	/* Linux maps write-combining memory by base pages alone. */
+	struct source s = {
+		.fd = buf->fd,
+		.size = buf->size,
+		.phase = buf->phase,
+		.shift = buf->memattr == BARBUF_WC ? 0 : buf->shift,
+	};
+	struct barbuf_map *map;
+	int fd = -1;
+	int ret;
+
+	if (!o)
+		o = &all;
+	if (!o->read_only && buf->read_only)
+		return -EACCES;
+	if (o->gone) {
+		fd = fcntl(buf->fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			return -errno;
+	}
+	ret = map_source(&map, &s, o);
+	if (ret) {
+		if (fd >= 0)
+			close(fd);
+		/* Offset and flags are right: the kernel's EINVAL says that there is no mmap. */
+		return ret == -EINVAL && !(o->offset % sysconf(_SC_PAGESIZE)) ? -ENODEV : ret;
+	}
+	map->fd = fd;
+	*out = map;
+	return 0;
+}
+
+int barbuf_map_bar(struct barbuf_map **out, struct barbuf_device *dev, uint32_t bar,
+		   const struct barbuf_map_options *o)
+{
+	const struct barbuf_map_options all = { 0 };
+	struct barbuf_region region;
+	struct source s;
+	uint64_t address;
+	int ret;
+
+	if (bar > 5)
+		return -EINVAL;
+	ret = barbuf_device_get_region(dev, bar, &region);
+	if (ret)
+		return ret;
+	if (!(region.flags & BARBUF_REGION_MMAP))
+		return -EINVAL;
+	address = barbuf__bar_address(dev, bar);
+	s = (struct source){
+		.fd = barbuf_device_fd(dev),
+		.base = region.offset,
+		.size = region.size,
+		.phase = address & ((1ull << BARBUF__SHIFT_1G) - 1),
+		.shift = address ? BARBUF__SHIFT_1G : 0,
+	};
+	return map_source(out, &s, o ? o : &all);
+}
+
+void barbuf_unmap(struct barbuf_map *map)
+{
+	if (!map)
+		return;
+	munmap((void *)map->addr, map->length);
+	if (map->fd >= 0)
+		close(map->fd);
+	free(map);
+}
+
+volatile void *barbuf_map_addr(const struct barbuf_map *map)
+{
+	return map->addr;
+}
+
+uint64_t barbuf_map_length(const struct barbuf_map *map)
+{
+	return map->length;
+}
+
+void barbuf_map_rearm(struct barbuf_map *map)
+{
+	atomic_store(&map->told, -1);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Linked into a test it takes the place of lib/src/dmabuf.c: a memfd is a DMABUF,
+ * its name after "dmabuf:" the buffer's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buffer.h"
+
+int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d)
+{
+	static const char prefix[] = "/memfd:dmabuf:";
+	char path[64], link[256];
+	ssize_t len;
+	int flags;
+
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = readlink(path, link, sizeof(link) - 1);
+	link[len < 0 ? 0 : len] = '\0';
+	if (strncmp(link, prefix, strlen(prefix)))
+		return -EINVAL;
+	*strchrnul(link, ' ') = '\0'; /* "(deleted)" */
+	d->size = lseek(fd, 0, SEEK_END);
+	d->read_only = (flags & O_ACCMODE) == O_RDONLY;
+	snprintf(d->name, sizeof(d->name), "%s", link + strlen(prefix));
+	return 0;
+}
