@@ -221,6 +221,24 @@ int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd);
 /* Wake the device up again. */
 int barbuf_low_power_exit(struct barbuf_device *dev);
 
+/* -------------------------------------------------------------------- probe */
+
+#define BARBUF_HAS_EXPORT 0x1u /* buffers can be made */
+#define BARBUF_HAS_MMAP 0x2u /* buffers can be mapped */
+#define BARBUF_HAS_REVOKE 0x4u /* buffers can be taken back */
+#define BARBUF_HAS_MEMATTR 0x8u /* BARBUF_WC */
+#define BARBUF_HAS_IMPORT 0x10u /* iommufd maps buffers for DMA (barbuf_dma_map_buffer()) */
+
+/**
+ * barbuf_device_probe() - what can be done with this device on this kernel
+ * @features: BARBUF_HAS_*
+ *
+ * Asked of the kernel by trying, on a page that is exported, mapped without
+ * being touched, and dropped again; no version is compared. HAS_IMPORT needs a
+ * device that is open in a container of iommufd.
+ */
+int barbuf_device_probe(struct barbuf_device *dev, uint32_t *features);
+
 /**
  * barbuf_device_feature() - ask whether a VFIO_DEVICE_FEATURE can be used
  * @number: of linux/vfio.h
@@ -474,6 +492,7 @@ int barbuf_write64(volatile void *addr, uint64_t value);
  * Errors: -EINVAL: alignment, length 0, @access, or no device yet; -EEXIST: part of
  * the window is mapped; -ENOMEM: also RLIMIT_MEMLOCK; -EFAULT: not this
  * process's memory; -ERANGE: the IOMMU cannot address @iova.
+ * barbuf_dma_advice() says what to do about them.
  */
 int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
 		   unsigned int access);
@@ -482,8 +501,36 @@ int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64
 int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
 			uint64_t len, unsigned int access);
 
+/**
+ * barbuf_dma_map_buffer() - let the devices of a container reach a buffer
+ * @buf: of any device; peer-to-peer
+ *
+ * With iommufd the kernel ends the mapping when the buffer is revoked. With
+ * type1 it stays until barbuf_dma_unmap(), and only a buffer that can be mapped by
+ * the CPU can be mapped at all.
+ *
+ * Errors: as barbuf_dma_map(); -EOPNOTSUPP: this kernel has no way;
+ * -EBADFD: revoked.
+ */
+int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
+			  uint64_t offset, uint64_t len, unsigned int access);
+
 /* End what one map call made. -ENOENT: nothing was mapped so, with this @iova and @len. */
 int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
+
+/**
+ * barbuf_device_advice() - what to do about an error of barbuf_device_open()
+ * barbuf_dma_advice() - what to do about an error of barbuf_dma_map()
+ * @error: negative errno
+ * @text: one sentence without a full stop or newline, cut to @size with its NUL
+ *
+ * They look at the machine as it is now: the limit, the group's other members,
+ * their drivers, ACS.
+ *
+ * Return: 0, or -ENOENT: nothing better than strerror() is known.
+ */
+int barbuf_device_advice(const char *address, int error, char *text, size_t size);
+int barbuf_dma_advice(struct barbuf_container *c, int error, uint64_t len, char *text, size_t size);
 
 /* ------------------------------------------------------------------- ranges
  *
