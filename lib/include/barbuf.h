@@ -451,13 +451,40 @@ void barbuf_map_rearm(struct barbuf_map *map);
 
 /* ------------------------------------------------------------------ survive
  *
- * An access to a mapping that may be taken away: SIGBUS becomes -EIO.
+ * An access to a mapping that may be taken away: SIGBUS becomes -EIO. No system
+ * call and no saved context: the handler finds the faulting instruction in a
+ * table of the library's accesses and resumes at that access's error exit.
  *
- * Threads: any number at once. */
+ * Threads: any number at once, and in signal handlers (but not gone()). SIGBUS
+ * must not be blocked: a fault then kills, as POSIX has it. */
 
-/* Take over SIGBUS: a program calls this once, before it accesses; again is
- * harmless. A SIGBUS elsewhere kills as if there were no handler. */
+/**
+ * barbuf_guard_install() - take over SIGBUS
+ *
+ * A program calls this once before it accesses; again is harmless. What is no
+ * access of this library's goes to the handler that was there before, or kills
+ * as it would have. A handler that was put on top of this one is left there: it
+ * is to hand down what it does not know.
+ *
+ * Threads: any, also at once; not in a signal handler.
+ *
+ * A program that keeps a handler of its own instead calls barbuf_guard_handle()
+ * in it.
+ */
 int barbuf_guard_install(void);
+
+/**
+ * barbuf_guard_handle() - for a SIGBUS handler of the program's own
+ * @ucontext: the third argument of an SA_SIGINFO handler
+ *
+ * To be asked when si_code is above 0: what kill() sent is of no access. With
+ * SA_NODEFER, accesses in handlers that interrupt this one survive, too.
+ * Async-signal-safe.
+ *
+ * Return: true: the access was this library's and returns -EIO when the handler
+ * returns; false: it was not.
+ */
+bool barbuf_guard_handle(void *ucontext);
 
 /*
  * One naturally aligned load or store of exactly this width, never split,
@@ -473,6 +500,80 @@ int barbuf_write8(volatile void *addr, uint8_t value);
 int barbuf_write16(volatile void *addr, uint16_t value);
 int barbuf_write32(volatile void *addr, uint32_t value);
 int barbuf_write64(volatile void *addr, uint64_t value);
+
+/**
+ * barbuf_copy_from() - copy from a mapping into memory
+ * barbuf_copy_to() - copy from memory into a mapping
+ *
+ * For memory behind a BAR (a CMB, a frame buffer): accesses to the mapping of 8
+ * bytes where it is aligned to 8, of 1 byte at the edges, in ascending order.
+ * The memory may be at any alignment; a fault there is none of the mapping's and
+ * raises its signal.
+ *
+ * Return: 0, or -EIO: part of it was copied.
+ */
+int barbuf_copy_from(void *dst, const volatile void *src, size_t len);
+int barbuf_copy_to(volatile void *dst, const void *src, size_t len);
+
+/*
+ * The same on a mapping, at an offset in it. They check the offset, and tell
+ * gone(). Errors: -ERANGE: past the end; -EINVAL: not naturally aligned; -EIO.
+ */
+int barbuf_map_read8(struct barbuf_map *map, uint64_t offset, uint8_t *value);
+int barbuf_map_read16(struct barbuf_map *map, uint64_t offset, uint16_t *value);
+int barbuf_map_read32(struct barbuf_map *map, uint64_t offset, uint32_t *value);
+int barbuf_map_read64(struct barbuf_map *map, uint64_t offset, uint64_t *value);
+int barbuf_map_write8(struct barbuf_map *map, uint64_t offset, uint8_t value);
+int barbuf_map_write16(struct barbuf_map *map, uint64_t offset, uint16_t value);
+int barbuf_map_write32(struct barbuf_map *map, uint64_t offset, uint32_t value);
+int barbuf_map_write64(struct barbuf_map *map, uint64_t offset, uint64_t value);
+int barbuf_map_copy_from(struct barbuf_map *map, uint64_t offset, void *dst, size_t len);
+int barbuf_map_copy_to(struct barbuf_map *map, uint64_t offset, const void *src, size_t len);
+
+/* -------------------------------------------------------------------- order
+ *
+ * Accesses to a BARBUF_NC mapping reach the device in program order. These order
+ * them against ordinary memory (a descriptor written before the doorbell) and
+ * against BARBUF_WC mappings. They are full compiler barriers. */
+
+/* Everything written before, ordinary memory and WC included, is visible to the
+ * device before anything written after. */
+void barbuf_wmb(void);
+/* Everything read before is read before anything after. */
+void barbuf_rmb(void);
+/* Both, for all accesses. */
+void barbuf_mb(void);
+/* Push what is in the CPU's write-combining buffers towards the device. It has
+ * left the CPU when a read of the device returned. */
+void barbuf_wc_flush(void);
+
+/* barbuf_wmb(), the store, and out of the CPU's buffers if it was to WC memory:
+ * ring a doorbell behind descriptors. -EIO as barbuf_write32(). */
+int barbuf_doorbell16(volatile void *addr, uint16_t value);
+int barbuf_doorbell32(volatile void *addr, uint32_t value);
+int barbuf_doorbell64(volatile void *addr, uint64_t value);
+
+/* How barbuf_store64b() stores on this CPU, from the least to the best. */
+enum barbuf_store {
+	BARBUF_STORE_8X8, /* eight stores of 8 bytes */
+	BARBUF_STORE_PAIRS, /* arm64: four stores of a pair of registers */
+	BARBUF_STORE_AVX2, /* two stores of 32 bytes */
+	BARBUF_STORE_AVX512, /* one store of 64 bytes, in practice one bus write */
+	BARBUF_STORE_MOVDIR64B, /* one bus write, guaranteed (Intel SDM 2) */
+};
+enum barbuf_store barbuf_store_kind(void);
+
+/**
+ * barbuf_store64b() - store 64 bytes with as few bus writes as this CPU can
+ * @dst: aligned to 64 bytes, in a WC mapping (any, with MOVDIR64B)
+ * @src: 64 bytes of memory
+ *
+ * To push a command into a device. Ordered behind everything written before,
+ * and flushed.
+ *
+ * Return: 0 or -EIO.
+ */
+int barbuf_store64b(volatile void *dst, const void *src);
 
 /* ---------------------------------------------------------------------- DMA
  *
