@@ -38,6 +38,7 @@ struct barbuf_container;
 struct barbuf_device;
 struct barbuf_buffer;
 struct barbuf_map;
+struct barbuf_leases;
 
 /* A piece of a BAR. The layout is that of VFIO's struct vfio_region_dma_range. */
 struct barbuf_range {
@@ -367,15 +368,68 @@ int barbuf_buffer_check(const struct barbuf_buffer *buf);
 /* Longest message of barbuf_message_send(). */
 #define BARBUF_MESSAGE_MAX 1024
 
+/* Who is at the other end, as the kernel says. (uid_t)-1, (gid_t)-1: any. */
+struct barbuf_peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* -ENOTCONN: no connected UNIX socket. The pid is of whoever connected, or made the
+ * pair: it may have ended since. 0: a process of another PID namespace. */
+int barbuf_peer_get(int sock, struct barbuf_peer *peer);
+
+/**
+ * barbuf_peer_pidfd() - a descriptor of the peer's process
+ *
+ * By SO_PEERPIDFD (Linux 6.5), which names the process that connected, else by
+ * pidfd_open() of its pid while the socket is open at the other end.
+ *
+ * Return: a pidfd, the caller's to close, or a negative errno. -ESRCH: it has
+ * ended; -ENOTCONN: no connected UNIX socket.
+ */
+int barbuf_peer_pidfd(int sock);
+
+/* Is the peer of this uid and gid? -EACCES: it is not. The primary group alone counts. */
+int barbuf_peer_check(int sock, uid_t uid, gid_t gid);
+
+/**
+ * barbuf_buffer_send() - lend a buffer
+ * @sock: connected UNIX socket, SOCK_SEQPACKET
+ * @tag: anything; barbuf_buffer_tag() tells it to the receiver
+ *
+ * Sent are a descriptor and the description: size, read-only, attribute, tag, the
+ * alignment barbuf_map() wants, and the name, where '?' takes the place of what is
+ * not printable ASCII. No SIGPIPE is raised.
+ *
+ * Errors: -EPROTOTYPE: no UNIX socket, or one that keeps no message boundaries;
+ * -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or it does not block.
+ */
+int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
+
+/**
+ * barbuf_buffer_recv() - receive a buffer
+ * @out: the buffer, the caller's until barbuf_buffer_free()
+ *
+ * The size and the access mode are checked against the kernel's: the buffer is
+ * never less than what the sender says. The name is the sender's word, and so are
+ * memory attribute and alignment, which can do no more harm than a slow mapping.
+ *
+ * Errors: -EPIPE: the peer closed the socket; -EBADMSG: no buffer message, cut
+ * short, or with other descriptors than one DMABUF of the size it tells;
+ * -EMFILE: no free descriptor here; -EPROTO: a version this library does not
+ * know; -EPROTOTYPE, -EAGAIN as barbuf_buffer_send(). A message that fails is
+ * consumed.
+ */
+int barbuf_buffer_recv(int sock, struct barbuf_buffer **out);
+
 /**
  * barbuf_message_send() - send the program's own message, and a descriptor or none
- * @msg: opaque
+ * @msg: opaque; NULL if @len is 0
  * @len: 0 to BARBUF_MESSAGE_MAX
  * @fd: descriptor to send along (a memfd, an eventfd), or -1; it stays the caller's
  *
- * Errors: -EMSGSIZE: @len is too much; -EPROTOTYPE: the socket keeps no message
- * boundaries; -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or
- * it does not block. No SIGPIPE is raised.
+ * Errors: -EMSGSIZE: @len is too much; else as barbuf_buffer_send().
  */
 int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
 
@@ -388,8 +442,8 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
  *
  * Errors: -EBADMSG: not such a message, cut short, with more or fewer
  * descriptors than it says, or with one when @fd is NULL; -EMSGSIZE: longer than
- * @size; -EPIPE: the peer closed the socket; -EMFILE: no free descriptor here;
- * -EPROTOTYPE, -EAGAIN as barbuf_message_send(). A message that fails is consumed.
+ * @size; else as barbuf_buffer_recv(). A message that fails is consumed, and seen
+ * nowhere.
  */
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
 
@@ -632,6 +686,86 @@ int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
  */
 int barbuf_device_advice(const char *address, int error, char *text, size_t size);
 int barbuf_dma_advice(struct barbuf_container *c, int error, uint64_t len, char *text, size_t size);
+
+/* ------------------------------------------------------------------- leases
+ *
+ * For a primary: who holds which buffer, and the end of it when the holder ends. A
+ * table belongs to the process that made it: a forked child must leave it alone. A
+ * lease takes a descriptor for each of its pidfd and socket. */
+
+/* Why a lease ended. */
+enum barbuf_lease_end {
+	BARBUF_LEASE_EXITED, /* the process of the pidfd ended */
+	BARBUF_LEASE_HUNG_UP, /* the socket was closed, as a process that ends does first */
+};
+
+struct barbuf_lease {
+	uint64_t id; /* never used twice by one table */
+	struct barbuf_buffer *buf; /* the caller's */
+	struct barbuf_peer holder;
+	void *cookie;
+};
+
+struct barbuf_lease_event {
+	struct barbuf_lease lease; /* as it was; its id is no longer known */
+	enum barbuf_lease_end why;
+	int error; /* 0, or what the revoke answered: -EBADFD if it was revoked already,
+		    * -EOPNOTSUPP if its device was closed */
+};
+
+/* Make an empty table. -ENOMEM; -EMFILE. */
+int barbuf_leases_new(struct barbuf_leases **out);
+
+/* Revoke what is leased, and free the table. Buffers stay the caller's. NULL is fine. */
+void barbuf_leases_free(struct barbuf_leases *t);
+
+/* For poll() or epoll: readable when barbuf_leases_next() has something. It stays the table's. */
+int barbuf_leases_fd(const struct barbuf_leases *t);
+
+/**
+ * barbuf_lease() - record a lease and tie it to its holder's life
+ * @buf: must live until the lease has ended
+ * @pidfd: of the holder, or -1. Duplicated
+ * @sock: connected to the holder, or -1. Duplicated; never read
+ * @holder: for the record; NULL: not known
+ * @cookie: anything
+ * @id: set to the lease's number; may be NULL
+ *
+ * Of @pidfd and @sock the first that ends ends the lease; a lease with neither
+ * ends by barbuf_lease_end() alone. A holder that has ended already is fine:
+ * barbuf_leases_next() tells. What lies unread in the socket does not matter.
+ *
+ * Errors: -EEXIST: the buffer is leased already; -EBADF; -EINVAL: @pidfd is no
+ * pidfd, @sock no socket; -ENOTCONN: @sock is not connected; -ENOMEM; -EMFILE;
+ * -ENOSPC: the user has more watches than fs.epoll.max_user_watches.
+ */
+int barbuf_lease(struct barbuf_leases *t, struct barbuf_buffer *buf, int pidfd, int sock,
+		 const struct barbuf_peer *holder, void *cookie, uint64_t *id);
+
+/**
+ * barbuf_leases_next() - revoke one buffer whose holder ended, and tell
+ *
+ * Does not wait for a holder; a revoke may wait for importers. In the order in which
+ * the holders ended, and once for each lease.
+ *
+ * Return: 1: @event is filled; 0: nothing (more) happened; or a negative errno.
+ */
+int barbuf_leases_next(struct barbuf_leases *t, struct barbuf_lease_event *event);
+
+/* Revoke now; no event. What the revoke answered is returned; the lease is over
+ * in any case but -ENOENT: no such lease. */
+int barbuf_lease_end(struct barbuf_leases *t, uint64_t id);
+
+/* Revoke all that one process holds. Returns how many leases ended. */
+int barbuf_lease_end_pid(struct barbuf_leases *t, pid_t pid);
+
+/* Who holds this buffer? -ENOENT: no one. */
+int barbuf_lease_find(const struct barbuf_leases *t, const struct barbuf_buffer *buf,
+		      struct barbuf_lease *lease);
+
+/* Go through the table in the order of the ids: the first lease after @id, 0 to begin.
+ * -ENOENT: no more. */
+int barbuf_lease_after(const struct barbuf_leases *t, uint64_t id, struct barbuf_lease *lease);
 
 /* ------------------------------------------------------------------- ranges
  *
