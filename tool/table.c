@@ -123,6 +123,40 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 	},
+	[CMD_revoke] = {
+		.name = "revoke",
+		.brief = "take buffers back, of any primary",
+		.about =
+			"Ends every access to a buffer, for ever: no mapping of it works any more, in any "
+			"process, when this returns. Other buffers are not touched. The primary need not "
+			"cooperate: root takes descriptors of buffer and device from the processes that have "
+			"them.\n"
+			"\n"
+			"What the kernel says is passed on: a buffer that is revoked already, or of a device "
+			"that nobody has open, is a failure.",
+		.options = (const struct option_desc[]){
+			{ 'b', "buffer", "INODE", .help = "by the number that barbuf ps and /proc/PID/maps show" },
+			{ 'c', "client", "PID", KIND_PID, .help = "all buffers that this process has" },
+			{ 'a', "all", .help = "all of that NAME, where it fits several" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "NAME", KIND_BUFFER, .optional = true, .help = "the buffer's name, as barbuf ps shows it" },
+			{ 0 },
+		},
+		.json = "revoked: how many were.\n"
+			"\n"
+			"buffers: an array of objects with buffer (its inode number), name, device and bar "
+			"(null: not known), mappers (pids whose mappings went), result (revoked, would be "
+			"revoked, was revoked, failed).",
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf revoke 'queue of client 7'", "by name" },
+			{ "barbuf revoke --buffer 12", "by number, of which there is one only" },
+			{ "barbuf revoke --client 1234 --dry-run", "which ones would a process lose?" },
+			{ 0 },
+		},
+	},
 };
 
 size_t command_options(const struct command_desc *cmd, const struct option_desc **all, size_t max)

@@ -18,7 +18,8 @@
 	X(list)          \
 	X(bind)          \
 	X(unbind)        \
-	X(ps)
+	X(ps)            \
+	X(revoke)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };
