@@ -15,7 +15,11 @@
 
 /* In the order in which --help lists them. */
 #define TOOL_COMMANDS(X) \
-	X(list)
+	X(list)          \
+	X(bind)          \
+	X(unbind)        \
+	X(ps)            \
+	X(revoke)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };
