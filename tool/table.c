@@ -110,7 +110,7 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			"which is the same for every process. A buffer in no list is of a device that has "
 			"been closed, and so revoked.",
 		.args = (const struct arg_desc[]){
-			{ "ADDRESS|NAME", KIND_BUFFER, .optional = true, .help = "a device, or the name of buffers" },
+			{ "ADDRESS|NAME", KIND_VFIO_DEVICE_OR_BUFFER, .optional = true, .help = "a device, or the name of buffers" },
 			{ 0 },
 		},
 		.json = "holders: an array of objects with pid, comm, uid, device and bar (null: not "

@@ -32,6 +32,7 @@ enum kind {
 	KIND_VFIO_BAR, /* ADDRESS/BAR of such a one */
 	KIND_FILE, /* path, also of a socket */
 	KIND_BUFFER, /* name of a buffer that somebody has mapped */
+	KIND_VFIO_DEVICE_OR_BUFFER,
 	KIND_PID,
 	KIND_USER,
 	KIND_GROUP,
