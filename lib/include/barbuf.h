@@ -784,6 +784,10 @@ int barbuf_lease_after(const struct barbuf_leases *t, uint64_t id, struct barbuf
  */
 int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr, const char **bad);
 
+/* Read one number of such a list. *@end: behind it, or where one was expected; NULL: the
+ * number must be all of @text. -EINVAL: no number; -ERANGE: it exceeds 64 bits. */
+int barbuf_size_parse(const char *text, uint64_t *value, const char **end);
+
 /* Bytes in a buffer of these ranges. -EOVERFLOW: exceeds 64 bits. */
 int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *size);
 
