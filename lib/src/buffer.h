@@ -27,9 +27,6 @@ int barbuf__buffer_wrap(struct barbuf_buffer **out, int fd);
 /* The device is about to be closed: its buffers forget it. */
 void barbuf__buffers_orphan(struct barbuf_device *dev);
 
-/* What barbuf_buffer_check() returns, of any fd of a DMABUF. */
-int barbuf__dmabuf_check(int fd);
-
 /* What the kernel says of a DMABUF. */
 struct barbuf__dmabuf {
 	uint64_t size;
@@ -38,9 +35,11 @@ struct barbuf__dmabuf {
 };
 
 /*
- * -EBADF: no fd; -EINVAL: no DMABUF. In a file of its own, because the unit tests
- * put another in its place: they have no DMABUFs.
+ * These two are in a file of their own, because the unit tests put another in its
+ * place: they have no DMABUFs. -EBADF: no fd; -EINVAL: no DMABUF.
  */
 int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d);
+/* What barbuf_buffer_check() returns, of any fd of a DMABUF. */
+int barbuf__dmabuf_check(int fd);
 
 #endif
