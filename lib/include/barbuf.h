@@ -38,6 +38,7 @@ struct barbuf_container;
 struct barbuf_device;
 struct barbuf_buffer;
 struct barbuf_map;
+struct barbuf_leases;
 
 /* A piece of a BAR. The layout is that of VFIO's struct vfio_region_dma_range. */
 struct barbuf_range {
@@ -159,7 +160,8 @@ struct barbuf_container *barbuf_device_container(const struct barbuf_device *dev
 int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info);
 
 /* Describe region @index. -EINVAL: no such index. */
-int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index, struct barbuf_region *region);
+int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index,
+			     struct barbuf_region *region);
 
 /**
  * barbuf_device_get_areas() - which parts of a region can be mapped
@@ -182,8 +184,8 @@ int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct ba
  *
  * Errors: -ENOENT: the device has no MSI-X.
  */
-int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar, struct barbuf_range *table,
-			   uint32_t *pba_bar, struct barbuf_range *pba);
+int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar,
+			   struct barbuf_range *table, uint32_t *pba_bar, struct barbuf_range *pba);
 
 /**
  * barbuf_config_read() - read PCI configuration space
@@ -220,6 +222,24 @@ int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd);
 
 /* Wake the device up again. */
 int barbuf_low_power_exit(struct barbuf_device *dev);
+
+/* -------------------------------------------------------------------- probe */
+
+#define BARBUF_HAS_EXPORT 0x1u /* buffers can be made */
+#define BARBUF_HAS_MMAP 0x2u /* buffers can be mapped */
+#define BARBUF_HAS_REVOKE 0x4u /* buffers can be taken back */
+#define BARBUF_HAS_MEMATTR 0x8u /* BARBUF_WC */
+#define BARBUF_HAS_IMPORT 0x10u /* iommufd maps buffers for DMA (barbuf_dma_map_buffer()) */
+
+/**
+ * barbuf_device_probe() - what can be done with this device on this kernel
+ * @features: BARBUF_HAS_*
+ *
+ * Asked of the kernel by trying, on a page that is exported, mapped without
+ * being touched, and dropped again; no version is compared. HAS_IMPORT needs a
+ * device that is open in a container of iommufd.
+ */
+int barbuf_device_probe(struct barbuf_device *dev, uint32_t *features);
 
 /**
  * barbuf_device_feature() - ask whether a VFIO_DEVICE_FEATURE can be used
@@ -306,8 +326,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
  */
 int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
 
-/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
- * it, or has closed the device. */
+/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process
+ * did not export it, or has closed the device. */
 int barbuf_buffer_revoke(struct barbuf_buffer *buf);
 
 /* Close the buffer's fd. Mappings and other fds of it stay. NULL is fine. */
@@ -317,7 +337,7 @@ void barbuf_buffer_free(struct barbuf_buffer *buf);
 int barbuf_buffer_fd(const struct barbuf_buffer *buf);
 /* The size, of all ranges together. */
 uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
-/* True: no mapping of it can write. */
+/* Is it read-only? Then no mapping of it can write. */
 bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
 /* How it is mapped. BARBUF_NC when it was adopted. */
 enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
@@ -349,15 +369,68 @@ int barbuf_buffer_check(const struct barbuf_buffer *buf);
 /* Longest message of barbuf_message_send(). */
 #define BARBUF_MESSAGE_MAX 1024
 
+/* Who is at the other end, as the kernel says. (uid_t)-1, (gid_t)-1: any. */
+struct barbuf_peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Who is at the other end. The pid is of whoever connected, or made the pair: it may have
+ * ended since. 0: a process of another PID namespace. -ENOTCONN: no connected UNIX socket. */
+int barbuf_peer_get(int sock, struct barbuf_peer *peer);
+
+/**
+ * barbuf_peer_pidfd() - a descriptor of the peer's process
+ *
+ * By SO_PEERPIDFD (Linux 6.5), which names the process that connected, else by
+ * pidfd_open() of its pid while the socket is open at the other end.
+ *
+ * Return: a pidfd, the caller's to close, or a negative errno. -ESRCH: it has
+ * ended; -ENOTCONN: no connected UNIX socket.
+ */
+int barbuf_peer_pidfd(int sock);
+
+/* Is the peer of this uid and gid? -EACCES: it is not. The primary group alone counts. */
+int barbuf_peer_check(int sock, uid_t uid, gid_t gid);
+
+/**
+ * barbuf_buffer_send() - lend a buffer
+ * @sock: connected UNIX socket, SOCK_SEQPACKET
+ * @tag: anything; barbuf_buffer_tag() tells it to the receiver
+ *
+ * Sent are a descriptor and the description: size, read-only, attribute, tag, the
+ * alignment barbuf_map() wants, and the name, where '?' takes the place of what is
+ * not printable ASCII. No SIGPIPE is raised.
+ *
+ * Errors: -EPROTOTYPE: no UNIX socket, or one that keeps no message boundaries;
+ * -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or it does not block.
+ */
+int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
+
+/**
+ * barbuf_buffer_recv() - receive a buffer
+ * @out: the buffer, the caller's until barbuf_buffer_free()
+ *
+ * The size and the access mode are checked against the kernel's: the buffer is
+ * never less than what the sender says. The name is the sender's word, and so are
+ * memory attribute and alignment, which can do no more harm than a slow mapping.
+ *
+ * Errors: -EPIPE: the peer closed the socket; -EBADMSG: no buffer message, cut
+ * short, or with other descriptors than one DMABUF of the size it tells;
+ * -EMFILE: no free descriptor here; -EPROTO: a version this library does not
+ * know; -EPROTOTYPE, -EAGAIN as barbuf_buffer_send(). A message that fails is
+ * consumed.
+ */
+int barbuf_buffer_recv(int sock, struct barbuf_buffer **out);
+
 /**
  * barbuf_message_send() - send the program's own message, and a descriptor or none
- * @msg: opaque
+ * @msg: opaque; NULL if @len is 0
  * @len: 0 to BARBUF_MESSAGE_MAX
  * @fd: descriptor to send along (a memfd, an eventfd), or -1; it stays the caller's
  *
- * Errors: -EMSGSIZE: @len is too much; -EPROTOTYPE: the socket keeps no message
- * boundaries; -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or
- * it does not block. No SIGPIPE is raised.
+ * Errors: -EMSGSIZE: @len is too much; else as barbuf_buffer_send().
  */
 int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
 
@@ -370,8 +443,8 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
  *
  * Errors: -EBADMSG: not such a message, cut short, with more or fewer
  * descriptors than it says, or with one when @fd is NULL; -EMSGSIZE: longer than
- * @size; -EPIPE: the peer closed the socket; -EMFILE: no free descriptor here;
- * -EPROTOTYPE, -EAGAIN as barbuf_message_send(). A message that fails is consumed.
+ * @size; else as barbuf_buffer_recv(). A message that fails is consumed, and seen
+ * nowhere.
  */
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
 
@@ -414,7 +487,8 @@ struct barbuf_map_options {
  * the end; -EACCES: writable, of a read-only buffer; -ENODEV: revoked, or the
  * kernel cannot map buffers; -ENOMEM.
  */
-int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf, const struct barbuf_map_options *o);
+int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf,
+	       const struct barbuf_map_options *o);
 
 /* Map a part of a BAR from the device fd, which then stays open. Else as
  * barbuf_map(); -EINVAL also: not within an area of barbuf_device_get_areas(). */
@@ -426,6 +500,7 @@ void barbuf_unmap(struct barbuf_map *map);
 
 /* Where it is, for the accesses below and for code of your own. */
 volatile void *barbuf_map_addr(const struct barbuf_map *map);
+/* How long it is. */
 uint64_t barbuf_map_length(const struct barbuf_map *map);
 
 /* Let gone() be told again, after access has come back. */
@@ -469,8 +544,8 @@ int barbuf_guard_install(void);
 bool barbuf_guard_handle(void *ucontext);
 
 /*
- * One naturally aligned load or store of exactly this width, never split,
- * merged or repeated, as registers need it. In the byte order of the CPU.
+ * One load or store: naturally aligned, of exactly this width, never split, merged or
+ * repeated, as registers need it. In the byte order of the CPU.
  *
  * Return: 0, or -EIO when it raised SIGBUS; *value is then unchanged.
  */
@@ -498,8 +573,9 @@ int barbuf_copy_from(void *dst, const volatile void *src, size_t len);
 int barbuf_copy_to(volatile void *dst, const void *src, size_t len);
 
 /*
- * The same on a mapping, at an offset in it. They check the offset, and tell
- * gone(). Errors: -ERANGE: past the end; -EINVAL: not naturally aligned; -EIO.
+ * An access at an offset in a mapping: the same, but they check the offset, and tell gone().
+ *
+ * Errors: -ERANGE: past the end; -EINVAL: not naturally aligned; -EIO.
  */
 int barbuf_map_read8(struct barbuf_map *map, uint64_t offset, uint8_t *value);
 int barbuf_map_read16(struct barbuf_map *map, uint64_t offset, uint16_t *value);
@@ -518,19 +594,19 @@ int barbuf_map_copy_to(struct barbuf_map *map, uint64_t offset, const void *src,
  * them against ordinary memory (a descriptor written before the doorbell) and
  * against BARBUF_WC mappings. They are full compiler barriers. */
 
-/* Everything written before, ordinary memory and WC included, is visible to the
- * device before anything written after. */
+/* Write barrier: everything written before, ordinary memory and WC included, is visible to
+ * the device before anything written after. */
 void barbuf_wmb(void);
-/* Everything read before is read before anything after. */
+/* Read barrier: everything read before is read before anything after. */
 void barbuf_rmb(void);
-/* Both, for all accesses. */
+/* Full barrier: both, for all accesses. */
 void barbuf_mb(void);
 /* Push what is in the CPU's write-combining buffers towards the device. It has
  * left the CPU when a read of the device returned. */
 void barbuf_wc_flush(void);
 
-/* barbuf_wmb(), the store, and out of the CPU's buffers if it was to WC memory:
- * ring a doorbell behind descriptors. -EIO as barbuf_write32(). */
+/* Ring a doorbell behind descriptors: barbuf_wmb(), the store, and out of the CPU's buffers
+ * if it was to WC memory. -EIO as barbuf_write32(). */
 int barbuf_doorbell16(volatile void *addr, uint16_t value);
 int barbuf_doorbell32(volatile void *addr, uint32_t value);
 int barbuf_doorbell64(volatile void *addr, uint64_t value);
@@ -575,16 +651,126 @@ int barbuf_store64b(volatile void *dst, const void *src);
  * Errors: -EINVAL: alignment, length 0, @access, or no device yet; -EEXIST: part of
  * the window is mapped; -ENOMEM: also RLIMIT_MEMLOCK; -EFAULT: not this
  * process's memory; -ERANGE: the IOMMU cannot address @iova.
+ * barbuf_dma_advice() says what to do about them.
  */
 int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
 		   unsigned int access);
 
-/* The same of a memfd, which need not be mapped here: @offset in it, whole pages. */
+/* As barbuf_dma_map(), of a memfd, which need not be mapped here: @offset in it, whole pages. */
 int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
 			uint64_t len, unsigned int access);
 
+/**
+ * barbuf_dma_map_buffer() - let the devices of a container reach a buffer
+ * @buf: of any device; peer-to-peer
+ *
+ * With iommufd the kernel ends the mapping when the buffer is revoked. With
+ * type1 it stays until barbuf_dma_unmap(), and only a buffer that can be mapped by
+ * the CPU can be mapped at all.
+ *
+ * Errors: as barbuf_dma_map(); -EOPNOTSUPP: this kernel has no way;
+ * -EBADFD: revoked.
+ */
+int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
+			  uint64_t offset, uint64_t len, unsigned int access);
+
 /* End what one map call made. -ENOENT: nothing was mapped so, with this @iova and @len. */
 int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
+
+/**
+ * barbuf_device_advice() - what to do about an error of barbuf_device_open()
+ * barbuf_dma_advice() - what to do about an error of barbuf_dma_map()
+ * @error: negative errno
+ * @text: one sentence without a full stop or newline, cut to @size with its NUL
+ *
+ * They look at the machine as it is now: the limit, the group's other members,
+ * their drivers, ACS.
+ *
+ * Return: 0, or -ENOENT: nothing better than strerror() is known.
+ */
+int barbuf_device_advice(const char *address, int error, char *text, size_t size);
+int barbuf_dma_advice(struct barbuf_container *c, int error, uint64_t len, char *text, size_t size);
+
+/* ------------------------------------------------------------------- leases
+ *
+ * For a primary: who holds which buffer, and the end of it when the holder ends. A
+ * table belongs to the process that made it: a forked child must leave it alone. A
+ * lease takes a descriptor for each of its pidfd and socket. */
+
+/* Why a lease ended. */
+enum barbuf_lease_end {
+	BARBUF_LEASE_EXITED, /* the process of the pidfd ended */
+	BARBUF_LEASE_HUNG_UP, /* the socket was closed, as a process that ends does first */
+};
+
+struct barbuf_lease {
+	uint64_t id; /* never used twice by one table */
+	struct barbuf_buffer *buf; /* the caller's */
+	struct barbuf_peer holder;
+	void *cookie;
+};
+
+struct barbuf_lease_event {
+	struct barbuf_lease lease; /* as it was; its id is no longer known */
+	enum barbuf_lease_end why;
+	int error; /* 0, or what the revoke answered: -EBADFD if it was revoked already,
+		    * -EOPNOTSUPP if its device was closed */
+};
+
+/* Make an empty table. -ENOMEM; -EMFILE. */
+int barbuf_leases_new(struct barbuf_leases **out);
+
+/* Revoke what is leased, and free the table. Buffers stay the caller's. NULL is fine. */
+void barbuf_leases_free(struct barbuf_leases *t);
+
+/* A descriptor for poll(): readable when barbuf_leases_next() has something. It stays the
+ * table's. */
+int barbuf_leases_fd(const struct barbuf_leases *t);
+
+/**
+ * barbuf_lease() - record a lease and tie it to its holder's life
+ * @buf: must live until the lease has ended
+ * @pidfd: of the holder, or -1. Duplicated
+ * @sock: connected to the holder, or -1. Duplicated; never read
+ * @holder: for the record; NULL: not known
+ * @cookie: anything
+ * @id: set to the lease's number; may be NULL
+ *
+ * Of @pidfd and @sock the first that ends ends the lease; a lease with neither
+ * ends by barbuf_lease_end() alone. A holder that has ended already is fine:
+ * barbuf_leases_next() tells. What lies unread in the socket does not matter.
+ *
+ * Errors: -EEXIST: the buffer is leased already; -EBADF; -EINVAL: @pidfd is no
+ * pidfd, @sock no socket; -ENOTCONN: @sock is not connected; -ENOMEM; -EMFILE;
+ * -ENOSPC: the user has more watches than fs.epoll.max_user_watches.
+ */
+int barbuf_lease(struct barbuf_leases *t, struct barbuf_buffer *buf, int pidfd, int sock,
+		 const struct barbuf_peer *holder, void *cookie, uint64_t *id);
+
+/**
+ * barbuf_leases_next() - revoke one buffer whose holder ended, and tell
+ *
+ * Does not wait for a holder; a revoke may wait for importers. In the order in which
+ * the holders ended, and once for each lease.
+ *
+ * Return: 1: @event is filled; 0: nothing (more) happened; or a negative errno.
+ */
+int barbuf_leases_next(struct barbuf_leases *t, struct barbuf_lease_event *event);
+
+/* End one lease: revoke now, without an event. What the revoke answered is returned;
+ * the lease is over in any case but -ENOENT: no such lease. */
+int barbuf_lease_end(struct barbuf_leases *t, uint64_t id);
+
+/* Revoke all that one process holds. Returns how many leases ended. */
+int barbuf_lease_end_pid(struct barbuf_leases *t, pid_t pid);
+
+/* Who holds this buffer? -ENOENT: no one. */
+int barbuf_lease_find(const struct barbuf_leases *t, const struct barbuf_buffer *buf,
+		      struct barbuf_lease *lease);
+
+/* Go through the table in the order of the ids: the first lease after @id, 0 to begin.
+ * -ENOENT: no more. */
+int barbuf_lease_after(const struct barbuf_leases *t, uint64_t id, struct barbuf_lease *lease);
 
 /* ------------------------------------------------------------------- ranges
  *
@@ -601,7 +787,12 @@ int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
  * Errors: -EINVAL: not such a list; -ERANGE: a number, or the end of a range,
  * exceeds 64 bits; -ENOMEM.
  */
-int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr, const char **bad);
+int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr,
+			const char **bad);
+
+/* Read one number of such a list. *@end: behind it, or where one was expected; NULL: the
+ * number must be all of @text. -EINVAL: no number; -ERANGE: it exceeds 64 bits. */
+int barbuf_size_parse(const char *text, uint64_t *value, const char **end);
 
 /* Bytes in a buffer of these ranges. -EOVERFLOW: exceeds 64 bits. */
 int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *size);
@@ -614,8 +805,8 @@ int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *s
  *
  * Errors: -ERANGE: @pos is past the end.
  */
-int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos, uint64_t *offset,
-			 uint64_t *left);
+int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos,
+			 uint64_t *offset, uint64_t *left);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

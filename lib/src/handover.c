@@ -1,158 +1,131 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <barbuf.h>
 
-/* The kernel's limit on descriptors in one message. */
-#define SCM_FDS_MAX 253
+#include "buffer.h"
+#include "message.h"
 
-#define MAGIC 0x62726266 /* "brbf" */
+#define DESCRIPTION_READ_ONLY 1u
 
-struct header {
-	uint32_t magic;
-	uint32_t len;
-	uint32_t nr_fds;
+/*
+ * What goes along with a buffer's descriptor, in the CPU's byte order. The header
+ * before it has the version: it counts up when a member is added.
+ */
+struct description {
+	uint64_t size;
+	uint64_t tag;
+	uint64_t phase;
+	uint32_t shift;
+	uint32_t flags;
+	uint32_t memattr;
 	uint32_t reserved;
+	char name[BARBUF_NAME_MAX + 1];
 };
+_Static_assert(sizeof(struct description) == 72, "no holes");
 
-/* On a stream a short read could not be told from a short message. */
-static int check_type(int sock)
+static bool is_printable(char c)
 {
-	socklen_t len = sizeof(int);
-	int type;
-
-	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len))
-		return -errno;
-	return type == SOCK_SEQPACKET ? 0 : -EPROTOTYPE;
+	return c >= ' ' && c <= '~';
 }
 
-int barbuf_message_send(int sock, const void *msg, size_t len, int fd)
+int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag)
 {
-	struct header header = { .magic = MAGIC, .len = len, .nr_fds = fd >= 0 };
-	struct iovec iov[] = {
-		{ .iov_base = &header, .iov_len = sizeof(header) },
-		{ .iov_base = (void *)msg, .iov_len = len },
+	struct description d = {
+		.size = buf->size,
+		.tag = tag,
+		.phase = buf->phase,
+		.shift = buf->shift,
+		.flags = buf->read_only ? DESCRIPTION_READ_ONLY : 0,
+		.memattr = buf->memattr,
 	};
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
-	ssize_t n;
+	size_t i;
+
+	/* Whoever holds a DMABUF may have named it, with any bytes. */
+	for (i = 0; i < BARBUF_NAME_MAX && buf->name[i]; i++)
+		d.name[i] = is_printable(buf->name[i]) ? buf->name[i] : '?';
+	return barbuf__message_send(sock, BARBUF__KIND_BUFFER, &d, sizeof(d), buf->fd);
+}
+
+/* Nothing hides behind the end of it. */
+static bool is_name(const char *name, size_t size)
+{
+	size_t i = 0;
+
+	while (i < size && is_printable(name[i]))
+		i++;
+	if (i == size)
+		return false;
+	while (i < size && !name[i])
+		i++;
+	return i == size;
+}
+
+/* Could barbuf_buffer_send() have made it? */
+static bool is_description(const struct description *d)
+{
+	if (!d->size || d->phase % (uint64_t)sysconf(_SC_PAGESIZE) || d->phase >> 30)
+		return false;
+	if (d->shift != 0 && d->shift != 21 && d->shift != 30)
+		return false;
+	if ((d->flags & ~DESCRIPTION_READ_ONLY) || d->reserved)
+		return false;
+	if (d->memattr != BARBUF_NC && d->memattr != BARBUF_WC)
+		return false;
+	return is_name(d->name, sizeof(d->name));
+}
+
+/* Is it about this buffer, of which the kernel told us? */
+static bool is_true(const struct description *d, const struct barbuf_buffer *buf)
+{
+	if (d->size != buf->size)
+		return false;
+	/* Called read-only and writable in truth, a buffer is what it is: writable. */
+	return !buf->read_only || (d->flags & DESCRIPTION_READ_ONLY);
+}
+
+int barbuf_buffer_recv(int sock, struct barbuf_buffer **out)
+{
+	struct barbuf_buffer *buf;
+	struct description d;
+	size_t len;
 	int ret;
+	int fd;
 
-	if (len > BARBUF_MESSAGE_MAX)
-		return -EMSGSIZE;
-	ret = check_type(sock);
+	ret = barbuf__message_recv(sock, BARBUF__KIND_BUFFER, &d, sizeof(d), &len, &fd);
 	if (ret)
-		return ret;
-
-	if (fd >= 0) {
-		struct cmsghdr *cmsg;
-
-		mh.msg_control = control.bytes;
-		mh.msg_controllen = sizeof(control.bytes);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+		return ret == -EMSGSIZE ? -EBADMSG : ret;
+	if (fd < 0)
+		return -EBADMSG;
+	if (len != sizeof(d) || !is_description(&d)) {
+		ret = -EBADMSG;
+		goto err_close;
 	}
-
-	do {
-		n = sendmsg(sock, &mh, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-/* Every descriptor of the message beyond the first is closed. Returns their number. */
-static unsigned int take_fds(struct msghdr *mh, int *first)
-{
-	unsigned int count = 0;
-	struct cmsghdr *cmsg;
-
-	*first = -1;
-	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
-		size_t i, n;
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < n; i++, count++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-			if (count)
-				close(fd);
-			else
-				*first = fd;
-		}
-	}
-	return count;
-}
-
-int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd)
-{
-	struct header header;
-	struct iovec iov[] = {
-		{ .iov_base = &header, .iov_len = sizeof(header) },
-		{ .iov_base = buf, .iov_len = size },
-	};
-	/* Room for all that can come: what did not fit could not be counted. */
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(SCM_FDS_MAX * sizeof(int))];
-	} control;
-	struct msghdr mh = {
-		.msg_iov = iov,
-		.msg_iovlen = 2,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	unsigned int count;
-	int received;
-	ssize_t n;
-	int ret;
-
-	ret = check_type(sock);
-	if (ret)
-		return ret;
-
-	do {
-		n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-
-	count = take_fds(&mh, &received);
-	if (n == 0 && !count && !(mh.msg_flags & MSG_CTRUNC))
-		return -EPIPE;
-
-	if (mh.msg_flags & MSG_CTRUNC)
-		ret = -EMFILE;
-	else if ((size_t)n < sizeof(header) || header.magic != MAGIC || header.reserved)
-		ret = -EBADMSG;
-	else if (mh.msg_flags & MSG_TRUNC)
-		ret = -EMSGSIZE;
-	else if (header.len != (size_t)n - sizeof(header) || header.nr_fds != count)
-		ret = -EBADMSG;
-	else if (count > (fd ? 1u : 0u))
-		ret = -EBADMSG;
+	ret = barbuf__buffer_wrap(&buf, fd);
 	if (ret) {
-		if (received >= 0)
-			close(received);
-		return ret;
+		/* The sender's mistake, not the caller's. */
+		if (ret != -ENOMEM)
+			ret = -EBADMSG;
+		goto err_close;
+	}
+	if (!is_true(&d, buf)) {
+		barbuf_buffer_free(buf);
+		return -EBADMSG;
 	}
 
-	*len = header.len;
-	if (fd)
-		*fd = received;
+	buf->memattr = d.memattr;
+	buf->tag = d.tag;
+	buf->phase = d.phase;
+	buf->shift = d.shift;
+	memcpy(buf->name, d.name, sizeof(buf->name));
+	*out = buf;
 	return 0;
+
+err_close:
+	close(fd);
+	return ret;
 }
