@@ -29,7 +29,6 @@ check-debug: build san release ## the same in the debug guest, and KUnit
 	@tests/check debug
 
 check-arm64: build/arm64/build.ninja ## the library for arm64, its unit tests in user emulation
-	@ninja -C build/arm64 $(quiet)
 	@tests/check-arm64
 
 check-controls: build ## each defect put back on purpose makes its test fail
