@@ -20,8 +20,9 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			"with one ADDRESS only its own.\n"
 			"\n"
 			"Buffers are read from debugfs, which root may; otherwise '-' is printed for them. "
-			"A BAR is INDEX:SIZE and mem32 or mem64, with p if it is prefetchable, and "
-			"- if it cannot be mapped: it is smaller than a page or not aligned to one.",
+			"A BAR is INDEX:SIZE:TYPE, where TYPE is io, mem32 or mem64, with :prefetch if it "
+			"is prefetchable and :no-mmap if it cannot be mapped as it does not begin with a "
+			"page.",
 		.options = (const struct option_desc[]){
 			{ 'a', "all", .help = "also functions without a memory BAR" },
 			{ 0 },
@@ -31,17 +32,128 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 		.json = "functions: an array of objects with address, vendor, device and class "
-			"(hexadecimal strings), driver, group (null: none), bars, and buffers (null: "
+			"(hexadecimal strings), driver and group (null: none), bars, and buffers (null: "
 			"not known).\n"
 			"\n"
 			"bars: objects with bar, size, type (io, mem32, mem64), prefetchable, mappable.\n"
 			"\n"
-			"buffers: objects with buffer (its inode number), kind, bar, state, memattr, size, "
-			"vmas, importers, dma_maps, pid, comm, ranges, mappers (an array of pids).",
+			"buffers: objects with buffer (its inode number), name, address, bar, kind (exported "
+			"or bar), state, memattr, size, vmas, importers, dma_maps, pid and comm (of the "
+			"process that made it), mappers (an array of pids), ranges (as text).",
 		.verbose = true,
 		.examples = (const struct example_desc[]){
 			{ "barbuf list", "all functions with a memory BAR" },
 			{ "barbuf list -v 00:05.0", "one, with its buffers" },
+			{ 0 },
+		},
+	},
+	[CMD_bind] = {
+		.name = "bind",
+		.brief = "give a PCI function to vfio-pci",
+		.about =
+			"Takes a PCI function from its driver, gives it to vfio-pci, and remembers the "
+			"driver in /run/barbuf for barbuf unbind. Where driverctl(8) is installed, that "
+			"does it (with --nosave). The module is loaded if it has to be. It needs root.\n"
+			"\n"
+			"Refused are bridges, functions in no IOMMU group, and what is in use: a disk that "
+			"is mounted, swap or part of device-mapper or md, a network interface with the "
+			"default route, the boot VGA device under the console, a device with virtual "
+			"functions. After an error the function is as before.",
+		.options = (const struct option_desc[]){
+			{ 'd', "driver", "NAME", .help = "another VFIO driver, such as mlx5_vfio_pci" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_DEVICE, .help = "the function" },
+			{ 0 },
+		},
+		.json = "address, before and driver (the drivers' names, or null), group, done (false: "
+			"nothing was changed, as by --dry-run or as it was bound so already).",
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf bind 00:05.0", "to vfio-pci" },
+			{ "barbuf bind --dry-run 00:05.0", "could it be?" },
+			{ 0 },
+		},
+	},
+	[CMD_unbind] = {
+		.name = "unbind",
+		.brief = "give a PCI function back to the driver it had",
+		.about =
+			"Gives a PCI function from vfio-pci back to the driver that barbuf bind took it "
+			"from, or else to the one that the kernel finds. It needs root.\n"
+			"\n"
+			"Refused while a process has the device or its IOMMU group open. After an error "
+			"the function is as before.",
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_VFIO_DEVICE, .help = "the function" },
+			{ 0 },
+		},
+		.json = "address, before and driver (the drivers' names, or null; with --dry-run the one "
+			"remembered), done.",
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf unbind 00:05.0", "back to the driver it had" },
+			{ 0 },
+		},
+	},
+	[CMD_ps] = {
+		.name = "ps",
+		.brief = "which processes have which buffers",
+		.about =
+			"Lists the processes that have mapped a buffer or have a descriptor of one: a line "
+			"for each process and buffer. With ADDRESS the buffers of that device, with NAME "
+			"those of that name.\n"
+			"\n"
+			"It is read from /proc, where root sees every process and others their own, and "
+			"joined with the kernel's list in debugfs. The column buffer is the inode number, "
+			"which is the same for every process. A buffer in no list is of a device that has "
+			"been closed, and so revoked.",
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS|NAME", KIND_VFIO_DEVICE_OR_BUFFER, .optional = true, .help = "a device, or the name of buffers" },
+			{ 0 },
+		},
+		.json = "holders: an array of objects with pid, comm, uid, device and bar (null: not "
+			"known), buffer (its inode number), name, mapped (bytes), fds (how many "
+			"descriptors), state (live, quiescing, suspended, revoked; null: not known).",
+		.examples = (const struct example_desc[]){
+			{ "barbuf ps", "everybody" },
+			{ "barbuf ps 00:05.0", "who has buffers of this device" },
+			{ "barbuf ps 'queue of client 7'", "who has this buffer" },
+			{ 0 },
+		},
+	},
+	[CMD_revoke] = {
+		.name = "revoke",
+		.brief = "take buffers back, of any primary",
+		.about =
+			"Ends every access to a buffer, for ever: no mapping of it works any more, in any "
+			"process, when this returns. Other buffers are not touched. The primary need not "
+			"cooperate: root takes descriptors of buffer and device from the processes that have "
+			"them.\n"
+			"\n"
+			"What the kernel says is passed on: a buffer that is revoked already, or of a device "
+			"that nobody has open, is a failure.",
+		.options = (const struct option_desc[]){
+			{ 'b', "buffer", "INODE", .help = "by the number that barbuf ps and /proc/PID/maps show" },
+			{ 'c', "client", "PID", KIND_PID, .help = "all buffers that this process has" },
+			{ 'a', "all", .help = "all of that NAME, where it fits several" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "NAME", KIND_BUFFER, .optional = true, .help = "the buffer's name, as barbuf ps shows it" },
+			{ 0 },
+		},
+		.json = "revoked: how many were.\n"
+			"\n"
+			"buffers: an array of objects with buffer (its inode number), name, device and bar "
+			"(null: not known), mappers (pids whose mappings went), result (revoked, would be "
+			"revoked, was revoked, failed).",
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf revoke 'queue of client 7'", "by name" },
+			{ "barbuf revoke --buffer 12", "by number, of which there is one only" },
+			{ "barbuf revoke --client 1234 --dry-run", "which ones would a process lose?" },
 			{ 0 },
 		},
 	},

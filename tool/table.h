@@ -15,7 +15,11 @@
 
 /* In the order in which --help lists them. */
 #define TOOL_COMMANDS(X) \
-	X(list)
+	X(list)          \
+	X(bind)          \
+	X(unbind)        \
+	X(ps)            \
+	X(revoke)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };
@@ -28,6 +32,7 @@ enum kind {
 	KIND_VFIO_BAR, /* ADDRESS/BAR of such a one */
 	KIND_FILE, /* path, also of a socket */
 	KIND_BUFFER, /* name of a buffer that somebody has mapped */
+	KIND_VFIO_DEVICE_OR_BUFFER,
 	KIND_PID,
 	KIND_USER,
 	KIND_GROUP,

@@ -160,7 +160,8 @@ struct barbuf_container *barbuf_device_container(const struct barbuf_device *dev
 int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info);
 
 /* Describe region @index. -EINVAL: no such index. */
-int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index, struct barbuf_region *region);
+int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index,
+			     struct barbuf_region *region);
 
 /**
  * barbuf_device_get_areas() - which parts of a region can be mapped
@@ -183,8 +184,8 @@ int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct ba
  *
  * Errors: -ENOENT: the device has no MSI-X.
  */
-int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar, struct barbuf_range *table,
-			   uint32_t *pba_bar, struct barbuf_range *pba);
+int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar,
+			   struct barbuf_range *table, uint32_t *pba_bar, struct barbuf_range *pba);
 
 /**
  * barbuf_config_read() - read PCI configuration space
@@ -221,6 +222,24 @@ int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd);
 
 /* Wake the device up again. */
 int barbuf_low_power_exit(struct barbuf_device *dev);
+
+/* -------------------------------------------------------------------- probe */
+
+#define BARBUF_HAS_EXPORT 0x1u /* buffers can be made */
+#define BARBUF_HAS_MMAP 0x2u /* buffers can be mapped */
+#define BARBUF_HAS_REVOKE 0x4u /* buffers can be taken back */
+#define BARBUF_HAS_MEMATTR 0x8u /* BARBUF_WC */
+#define BARBUF_HAS_IMPORT 0x10u /* iommufd maps buffers for DMA (barbuf_dma_map_buffer()) */
+
+/**
+ * barbuf_device_probe() - what can be done with this device on this kernel
+ * @features: BARBUF_HAS_*
+ *
+ * Asked of the kernel by trying, on a page that is exported, mapped without
+ * being touched, and dropped again; no version is compared. HAS_IMPORT needs a
+ * device that is open in a container of iommufd.
+ */
+int barbuf_device_probe(struct barbuf_device *dev, uint32_t *features);
 
 /**
  * barbuf_device_feature() - ask whether a VFIO_DEVICE_FEATURE can be used
@@ -307,8 +326,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
  */
 int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
 
-/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
- * it, or has closed the device. */
+/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process
+ * did not export it, or has closed the device. */
 int barbuf_buffer_revoke(struct barbuf_buffer *buf);
 
 /* Close the buffer's fd. Mappings and other fds of it stay. NULL is fine. */
@@ -318,7 +337,7 @@ void barbuf_buffer_free(struct barbuf_buffer *buf);
 int barbuf_buffer_fd(const struct barbuf_buffer *buf);
 /* The size, of all ranges together. */
 uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
-/* True: no mapping of it can write. */
+/* Is it read-only? Then no mapping of it can write. */
 bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
 /* How it is mapped. BARBUF_NC when it was adopted. */
 enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
@@ -357,8 +376,8 @@ struct barbuf_peer {
 	gid_t gid;
 };
 
-/* -ENOTCONN: no connected UNIX socket. The pid is of whoever connected, or made the
- * pair: it may have ended since. 0: a process of another PID namespace. */
+/* Who is at the other end. The pid is of whoever connected, or made the pair: it may have
+ * ended since. 0: a process of another PID namespace. -ENOTCONN: no connected UNIX socket. */
 int barbuf_peer_get(int sock, struct barbuf_peer *peer);
 
 /**
@@ -468,7 +487,8 @@ struct barbuf_map_options {
  * the end; -EACCES: writable, of a read-only buffer; -ENODEV: revoked, or the
  * kernel cannot map buffers; -ENOMEM.
  */
-int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf, const struct barbuf_map_options *o);
+int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf,
+	       const struct barbuf_map_options *o);
 
 /* Map a part of a BAR from the device fd, which then stays open. Else as
  * barbuf_map(); -EINVAL also: not within an area of barbuf_device_get_areas(). */
@@ -480,6 +500,7 @@ void barbuf_unmap(struct barbuf_map *map);
 
 /* Where it is, for the accesses below and for code of your own. */
 volatile void *barbuf_map_addr(const struct barbuf_map *map);
+/* How long it is. */
 uint64_t barbuf_map_length(const struct barbuf_map *map);
 
 /* Let gone() be told again, after access has come back. */
@@ -487,17 +508,44 @@ void barbuf_map_rearm(struct barbuf_map *map);
 
 /* ------------------------------------------------------------------ survive
  *
- * An access to a mapping that may be taken away: SIGBUS becomes -EIO.
+ * An access to a mapping that may be taken away: SIGBUS becomes -EIO. No system
+ * call and no saved context: the handler finds the faulting instruction in a
+ * table of the library's accesses and resumes at that access's error exit.
  *
- * Threads: any number at once. */
+ * Threads: any number at once, and in signal handlers (but not gone()). SIGBUS
+ * must not be blocked: a fault then kills, as POSIX has it. */
 
-/* Take over SIGBUS: a program calls this once, before it accesses; again is
- * harmless. A SIGBUS elsewhere kills as if there were no handler. */
+/**
+ * barbuf_guard_install() - take over SIGBUS
+ *
+ * A program calls this once before it accesses; again is harmless. What is no
+ * access of this library's goes to the handler that was there before, or kills
+ * as it would have. A handler that was put on top of this one is left there: it
+ * is to hand down what it does not know.
+ *
+ * Threads: any, also at once; not in a signal handler.
+ *
+ * A program that keeps a handler of its own instead calls barbuf_guard_handle()
+ * in it.
+ */
 int barbuf_guard_install(void);
 
+/**
+ * barbuf_guard_handle() - for a SIGBUS handler of the program's own
+ * @ucontext: the third argument of an SA_SIGINFO handler
+ *
+ * To be asked when si_code is above 0: what kill() sent is of no access. With
+ * SA_NODEFER, accesses in handlers that interrupt this one survive, too.
+ * Async-signal-safe.
+ *
+ * Return: true: the access was this library's and returns -EIO when the handler
+ * returns; false: it was not.
+ */
+bool barbuf_guard_handle(void *ucontext);
+
 /*
- * One naturally aligned load or store of exactly this width, never split,
- * merged or repeated, as registers need it. In the byte order of the CPU.
+ * One load or store: naturally aligned, of exactly this width, never split, merged or
+ * repeated, as registers need it. In the byte order of the CPU.
  *
  * Return: 0, or -EIO when it raised SIGBUS; *value is then unchanged.
  */
@@ -509,6 +557,81 @@ int barbuf_write8(volatile void *addr, uint8_t value);
 int barbuf_write16(volatile void *addr, uint16_t value);
 int barbuf_write32(volatile void *addr, uint32_t value);
 int barbuf_write64(volatile void *addr, uint64_t value);
+
+/**
+ * barbuf_copy_from() - copy from a mapping into memory
+ * barbuf_copy_to() - copy from memory into a mapping
+ *
+ * For memory behind a BAR (a CMB, a frame buffer): accesses to the mapping of 8
+ * bytes where it is aligned to 8, of 1 byte at the edges, in ascending order.
+ * The memory may be at any alignment; a fault there is none of the mapping's and
+ * raises its signal.
+ *
+ * Return: 0, or -EIO: part of it was copied.
+ */
+int barbuf_copy_from(void *dst, const volatile void *src, size_t len);
+int barbuf_copy_to(volatile void *dst, const void *src, size_t len);
+
+/*
+ * An access at an offset in a mapping: the same, but they check the offset, and tell gone().
+ *
+ * Errors: -ERANGE: past the end; -EINVAL: not naturally aligned; -EIO.
+ */
+int barbuf_map_read8(struct barbuf_map *map, uint64_t offset, uint8_t *value);
+int barbuf_map_read16(struct barbuf_map *map, uint64_t offset, uint16_t *value);
+int barbuf_map_read32(struct barbuf_map *map, uint64_t offset, uint32_t *value);
+int barbuf_map_read64(struct barbuf_map *map, uint64_t offset, uint64_t *value);
+int barbuf_map_write8(struct barbuf_map *map, uint64_t offset, uint8_t value);
+int barbuf_map_write16(struct barbuf_map *map, uint64_t offset, uint16_t value);
+int barbuf_map_write32(struct barbuf_map *map, uint64_t offset, uint32_t value);
+int barbuf_map_write64(struct barbuf_map *map, uint64_t offset, uint64_t value);
+int barbuf_map_copy_from(struct barbuf_map *map, uint64_t offset, void *dst, size_t len);
+int barbuf_map_copy_to(struct barbuf_map *map, uint64_t offset, const void *src, size_t len);
+
+/* -------------------------------------------------------------------- order
+ *
+ * Accesses to a BARBUF_NC mapping reach the device in program order. These order
+ * them against ordinary memory (a descriptor written before the doorbell) and
+ * against BARBUF_WC mappings. They are full compiler barriers. */
+
+/* Write barrier: everything written before, ordinary memory and WC included, is visible to
+ * the device before anything written after. */
+void barbuf_wmb(void);
+/* Read barrier: everything read before is read before anything after. */
+void barbuf_rmb(void);
+/* Full barrier: both, for all accesses. */
+void barbuf_mb(void);
+/* Push what is in the CPU's write-combining buffers towards the device. It has
+ * left the CPU when a read of the device returned. */
+void barbuf_wc_flush(void);
+
+/* Ring a doorbell behind descriptors: barbuf_wmb(), the store, and out of the CPU's buffers
+ * if it was to WC memory. -EIO as barbuf_write32(). */
+int barbuf_doorbell16(volatile void *addr, uint16_t value);
+int barbuf_doorbell32(volatile void *addr, uint32_t value);
+int barbuf_doorbell64(volatile void *addr, uint64_t value);
+
+/* How barbuf_store64b() stores on this CPU, from the least to the best. */
+enum barbuf_store {
+	BARBUF_STORE_8X8, /* eight stores of 8 bytes */
+	BARBUF_STORE_PAIRS, /* arm64: four stores of a pair of registers */
+	BARBUF_STORE_AVX2, /* two stores of 32 bytes */
+	BARBUF_STORE_AVX512, /* one store of 64 bytes, in practice one bus write */
+	BARBUF_STORE_MOVDIR64B, /* one bus write, guaranteed (Intel SDM 2) */
+};
+enum barbuf_store barbuf_store_kind(void);
+
+/**
+ * barbuf_store64b() - store 64 bytes with as few bus writes as this CPU can
+ * @dst: aligned to 64 bytes, in a WC mapping (any, with MOVDIR64B)
+ * @src: 64 bytes of memory
+ *
+ * To push a command into a device. Ordered behind everything written before,
+ * and flushed.
+ *
+ * Return: 0 or -EIO.
+ */
+int barbuf_store64b(volatile void *dst, const void *src);
 
 /* ---------------------------------------------------------------------- DMA
  *
@@ -528,16 +651,45 @@ int barbuf_write64(volatile void *addr, uint64_t value);
  * Errors: -EINVAL: alignment, length 0, @access, or no device yet; -EEXIST: part of
  * the window is mapped; -ENOMEM: also RLIMIT_MEMLOCK; -EFAULT: not this
  * process's memory; -ERANGE: the IOMMU cannot address @iova.
+ * barbuf_dma_advice() says what to do about them.
  */
 int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
 		   unsigned int access);
 
-/* The same of a memfd, which need not be mapped here: @offset in it, whole pages. */
+/* As barbuf_dma_map(), of a memfd, which need not be mapped here: @offset in it, whole pages. */
 int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
 			uint64_t len, unsigned int access);
 
+/**
+ * barbuf_dma_map_buffer() - let the devices of a container reach a buffer
+ * @buf: of any device; peer-to-peer
+ *
+ * With iommufd the kernel ends the mapping when the buffer is revoked. With
+ * type1 it stays until barbuf_dma_unmap(), and only a buffer that can be mapped by
+ * the CPU can be mapped at all.
+ *
+ * Errors: as barbuf_dma_map(); -EOPNOTSUPP: this kernel has no way;
+ * -EBADFD: revoked.
+ */
+int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
+			  uint64_t offset, uint64_t len, unsigned int access);
+
 /* End what one map call made. -ENOENT: nothing was mapped so, with this @iova and @len. */
 int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
+
+/**
+ * barbuf_device_advice() - what to do about an error of barbuf_device_open()
+ * barbuf_dma_advice() - what to do about an error of barbuf_dma_map()
+ * @error: negative errno
+ * @text: one sentence without a full stop or newline, cut to @size with its NUL
+ *
+ * They look at the machine as it is now: the limit, the group's other members,
+ * their drivers, ACS.
+ *
+ * Return: 0, or -ENOENT: nothing better than strerror() is known.
+ */
+int barbuf_device_advice(const char *address, int error, char *text, size_t size);
+int barbuf_dma_advice(struct barbuf_container *c, int error, uint64_t len, char *text, size_t size);
 
 /* ------------------------------------------------------------------- leases
  *
@@ -571,7 +723,8 @@ int barbuf_leases_new(struct barbuf_leases **out);
 /* Revoke what is leased, and free the table. Buffers stay the caller's. NULL is fine. */
 void barbuf_leases_free(struct barbuf_leases *t);
 
-/* For poll() or epoll: readable when barbuf_leases_next() has something. It stays the table's. */
+/* A descriptor for poll(): readable when barbuf_leases_next() has something. It stays the
+ * table's. */
 int barbuf_leases_fd(const struct barbuf_leases *t);
 
 /**
@@ -604,8 +757,8 @@ int barbuf_lease(struct barbuf_leases *t, struct barbuf_buffer *buf, int pidfd, 
  */
 int barbuf_leases_next(struct barbuf_leases *t, struct barbuf_lease_event *event);
 
-/* Revoke now; no event. What the revoke answered is returned; the lease is over
- * in any case but -ENOENT: no such lease. */
+/* End one lease: revoke now, without an event. What the revoke answered is returned;
+ * the lease is over in any case but -ENOENT: no such lease. */
 int barbuf_lease_end(struct barbuf_leases *t, uint64_t id);
 
 /* Revoke all that one process holds. Returns how many leases ended. */
@@ -634,7 +787,12 @@ int barbuf_lease_after(const struct barbuf_leases *t, uint64_t id, struct barbuf
  * Errors: -EINVAL: not such a list; -ERANGE: a number, or the end of a range,
  * exceeds 64 bits; -ENOMEM.
  */
-int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr, const char **bad);
+int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr,
+			const char **bad);
+
+/* Read one number of such a list. *@end: behind it, or where one was expected; NULL: the
+ * number must be all of @text. -EINVAL: no number; -ERANGE: it exceeds 64 bits. */
+int barbuf_size_parse(const char *text, uint64_t *value, const char **end);
 
 /* Bytes in a buffer of these ranges. -EOVERFLOW: exceeds 64 bits. */
 int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *size);
@@ -647,8 +805,8 @@ int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *s
  *
  * Errors: -ERANGE: @pos is past the end.
  */
-int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos, uint64_t *offset,
-			 uint64_t *left);
+int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos,
+			 uint64_t *offset, uint64_t *left);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

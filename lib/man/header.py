@@ -26,6 +26,7 @@ ERRORS = rf"{ERROR}(?:(?:, | or |, or ){ERROR})*"
 @dataclass
 class Comment:
     line: int
+    kernel_doc: bool = False
     summaries: dict = field(default_factory=dict)  # function: summary
     arguments: list = field(default_factory=list)  # (names, text)
     paragraphs: list = field(default_factory=list)
@@ -92,7 +93,7 @@ def comment_lines(text):
 def take_errors(text):
     """Split "-EA: text; -EB, -EC: text; those of the kernel" into items."""
     items = []
-    for item in re.split(r";\s+(?:or )?(?=-E[A-Z]|those |else |the kernel's)", text):
+    for item in re.split(r";\s+(?:or )?(?=-E[A-Z0-9]|those |else |the kernel's)", text):
         item = item.strip().rstrip(".")
         found = re.match(rf"({ERRORS})(?:: | (?=as )|$)(.*)$", item, re.S)
         items.append((found[1], found[2]) if found else ("", item))
@@ -117,7 +118,7 @@ def add_paragraph(comment, text):
         else:
             prose = []
             for sentence in re.split(r"(?<=[.?]) (?=\S)", part):
-                if re.match(rf"{ERRORS}(: | as )", sentence):
+                if re.match(rf"{ERRORS}(: | as |; -E|\.$)", sentence):
                     comment.errors += take_errors(sentence)
                 elif sentence:
                     prose.append(sentence)
@@ -135,6 +136,7 @@ def read_comment(text, line):
         argument = re.match(r"(@\w+(?:, @\w+)*): (.*)$", this)
         if summary:
             comment.summaries[summary[1]] = summary[2]
+            comment.kernel_doc = True
         elif argument:
             rest = [argument[2]]
             while lines[0].startswith("\t"):
@@ -230,6 +232,9 @@ def read(path):
             if comment is None:
                 raise HeaderError(f"{line}: {function.name}() has no comment")
             if not comment.summary(function.name):
+                if comment.kernel_doc:
+                    about = "(), ".join(comment.summaries)
+                    raise HeaderError(f"{line}: {function.name}() has no comment: this one is on {about}()")
                 if not comment.paragraphs and comment.returns:
                     comment.paragraphs.append(comment.returns[0].upper() + comment.returns[1:] + ".")
                     comment.returns = ""

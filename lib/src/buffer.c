@@ -4,7 +4,6 @@
 #include <linux/dma-buf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "buffer.h"
@@ -126,8 +125,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
 	buf->memattr = x->memattr;
 	buf->ranges = ranges;
 	buf->nr_ranges = x->nr_ranges;
-	buf->shift = barbuf__phase(barbuf__bar_address(dev, x->bar), ranges, x->nr_ranges,
-				   &buf->phase);
+	buf->shift =
+		barbuf__phase(barbuf__bar_address(dev, x->bar), ranges, x->nr_ranges, &buf->phase);
 	link_buffer(dev, buf);
 	*out = buf;
 	return 0;
@@ -188,25 +187,6 @@ const struct barbuf_range *barbuf_buffer_ranges(const struct barbuf_buffer *buf,
 {
 	*nr = buf->nr_ranges;
 	return buf->ranges;
-}
-
-int barbuf__dmabuf_check(int fd)
-{
-	size_t page = sysconf(_SC_PAGESIZE);
-	void *p;
-
-	p = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
-	if (p != MAP_FAILED) {
-		munmap(p, page);
-		return 0;
-	}
-	switch (errno) {
-	case ENODEV:
-		return -EBADFD;
-	case EINVAL: /* of a DMABUF without an mmap of its own */
-		return -EOPNOTSUPP;
-	}
-	return -errno;
 }
 
 int barbuf_buffer_check(const struct barbuf_buffer *buf)

@@ -11,11 +11,13 @@ struct barbuf_buffer {
 	enum barbuf_memattr memattr;
 	uint64_t tag;
 	uint64_t phase; /* physical address of offset 0 modulo 1 GiB; a multiple of the page size */
-	unsigned int shift; /* log2 of the largest page worth aligning for: 30, 21, or 0 (not known, no use) */
+	unsigned int
+		shift; /* log2 of the largest page worth aligning for: 30, 21, or 0 (not known, no use) */
 	char name[BARBUF_NAME_MAX + 1];
 	struct barbuf_range *ranges; /* exporter's; NULL in a client */
 	size_t nr_ranges;
-	struct barbuf_device *dev; /* exporter's; NULL in a client and after the device was closed */
+	struct barbuf_device
+		*dev; /* exporter's; NULL in a client and after the device was closed */
 	struct barbuf_buffer *next; /* in the device's list */
 };
 
@@ -25,9 +27,6 @@ int barbuf__buffer_wrap(struct barbuf_buffer **out, int fd);
 /* The device is about to be closed: its buffers forget it. */
 void barbuf__buffers_orphan(struct barbuf_device *dev);
 
-/* What barbuf_buffer_check() returns, of any fd of a DMABUF. */
-int barbuf__dmabuf_check(int fd);
-
 /* What the kernel says of a DMABUF. */
 struct barbuf__dmabuf {
 	uint64_t size;
@@ -36,9 +35,11 @@ struct barbuf__dmabuf {
 };
 
 /*
- * -EBADF: no fd; -EINVAL: no DMABUF. In a file of its own, because the unit tests
- * put another in its place: they have no DMABUFs.
+ * These two are in a file of their own, because the unit tests put another in its
+ * place: they have no DMABUFs. -EBADF: no fd; -EINVAL: no DMABUF.
  */
 int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d);
+/* What barbuf_buffer_check() returns, of any fd of a DMABUF. */
+int barbuf__dmabuf_check(int fd);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "buffer.h"
+#include "cap.h"
 #include "device.h"
 #include "sysfs.h"
 #include "uapi.h"
@@ -240,25 +241,18 @@ static int get_region_caps(struct barbuf_device *dev, uint32_t index, struct vfi
 static const struct vfio_region_info_cap_sparse_mmap *find_sparse(const struct vfio_region_info *info)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
-	const struct vfio_info_cap_header *cap;
-	uint32_t pos = info->cap_offset, hops;
+	uint32_t pos;
 
 	if (!(info->flags & VFIO_REGION_INFO_FLAG_CAPS))
 		return NULL;
-	for (hops = 0; pos && hops < 64; pos = cap->next, hops++) {
-		if (pos > info->argsz - sizeof(*cap))
-			return NULL;
-		cap = (const void *)((const char *)info + pos);
-		if (cap->id != VFIO_REGION_INFO_CAP_SPARSE_MMAP)
-			continue;
-		sparse = (const void *)cap;
-		if (pos > info->argsz - sizeof(*sparse) ||
-		    sparse->nr_areas >
-			    (info->argsz - pos - sizeof(*sparse)) / sizeof(sparse->areas[0]))
-			return NULL;
-		return sparse;
-	}
-	return NULL;
+	sparse = barbuf__find_cap(info, info->argsz, info->cap_offset,
+				  VFIO_REGION_INFO_CAP_SPARSE_MMAP, sizeof(*sparse));
+	if (!sparse)
+		return NULL;
+	pos = (const char *)sparse - (const char *)info;
+	if (sparse->nr_areas > (info->argsz - pos - sizeof(*sparse)) / sizeof(sparse->areas[0]))
+		return NULL;
+	return sparse;
 }
 
 static int by_offset(const void *a, const void *b)

@@ -40,6 +40,10 @@ struct barbuf__iommu {
 	int (*unmap)(struct barbuf_container *c, const struct barbuf__mapping *m);
 	/* The last device has left. May be missing. */
 	void (*unmap_all)(struct barbuf_container *c);
+	/* Try to map a DMABUF for DMA, where nothing is mapped. May be missing. */
+	int (*try_import)(struct barbuf_container *c, int fd, uint64_t len);
+	/* Which addresses the devices can use. The caller frees *out. */
+	int (*iova_ranges)(struct barbuf_container *c, struct barbuf_range **out, size_t *nr);
 };
 
 extern const struct barbuf__iommu barbuf__type1;

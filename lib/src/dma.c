@@ -113,6 +113,66 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
 	return 0;
 }
 
+/* -ENODEV is also what a buffer says whose device sleeps or resets. */
+static bool is_revoked(const struct barbuf_container *c, const struct barbuf_buffer *buf)
+{
+	uint64_t size = sysconf(_SC_PAGESIZE);
+	void *addr = NULL;
+	int ret;
+
+	ret = c->sys->mmap(c->sys->ctx, &addr, size, PROT_READ, MAP_SHARED, barbuf_buffer_fd(buf),
+			   0);
+	if (!ret)
+		c->sys->munmap(c->sys->ctx, addr, size);
+	return ret == -ENODEV;
+}
+
+/* The kernel wants an address: a mapping of the buffer by the CPU. */
+static int map_buffer_here(struct barbuf_container *c, struct barbuf__mapping *m,
+			   const struct barbuf_buffer *buf, uint64_t offset)
+{
+	int ret;
+
+	ret = map_here(c, m, barbuf_buffer_fd(buf), offset);
+	/* Offset and length are right: it is the kernel that has no such mappings. */
+	if (ret)
+		return ret == -EINVAL ? -EOPNOTSUPP : ret;
+	return c->iommu->map(c, m);
+}
+
+int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
+			  uint64_t offset, uint64_t len, unsigned int access)
+{
+	struct barbuf__mapping *m;
+	int ret;
+
+	ret = check(c, iova, offset, len, access);
+	if (ret)
+		return ret;
+	if (offset > barbuf_buffer_size(buf) || len > barbuf_buffer_size(buf) - offset)
+		return -EINVAL;
+	/* iommufd would not look. */
+	if (access & BARBUF_DMA_WRITE && barbuf_buffer_read_only(buf))
+		return -EACCES;
+	m = new_mapping(iova, len, access);
+	if (!m)
+		return -ENOMEM;
+	if (c->iommu->map_file) {
+		ret = c->iommu->map_file(c, m, barbuf_buffer_fd(buf), offset);
+		/* Linux before 6.19 says so of all but memfds. */
+		if (ret == -ENOTTY || ret == -EINVAL)
+			ret = -EOPNOTSUPP;
+	} else {
+		ret = map_buffer_here(c, m, buf, offset);
+	}
+	if (ret) {
+		free_mapping(c, m);
+		return ret == -ENODEV && is_revoked(c, buf) ? -EBADFD : ret;
+	}
+	add(c, m);
+	return 0;
+}
+
 int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len)
 {
 	struct barbuf__mapping **p, *m;

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -49,4 +50,23 @@ int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d)
 	d->read_only = (flags & O_ACCMODE) == O_RDONLY;
 	read_name(fd, d->name);
 	return 0;
+}
+
+int barbuf__dmabuf_check(int fd)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *p;
+
+	p = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
+	if (p != MAP_FAILED) {
+		munmap(p, page);
+		return 0;
+	}
+	switch (errno) {
+	case ENODEV:
+		return -EBADFD;
+	case EINVAL: /* of a DMABUF without an mmap of its own */
+		return -EOPNOTSUPP;
+	}
+	return -errno;
 }

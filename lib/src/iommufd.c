@@ -50,6 +50,9 @@ static int iommufd_open_device(struct barbuf_container *c, struct barbuf_device 
 	if (fd < 0)
 		return fd == -ENOENT ? -EOPNOTSUPP : fd;
 	ret = barbuf__ioctl(c->sys, fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	/* What was given is right: it is how the kernel says that it is open already. */
+	if (ret == -EINVAL)
+		ret = -EBUSY;
 	if (!ret)
 		ret = barbuf__ioctl(c->sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 	if (ret) {
@@ -82,33 +85,61 @@ static uint32_t map_flags(const struct barbuf__mapping *m)
 	       (m->access & BARBUF_DMA_WRITE ? IOMMU_IOAS_MAP_WRITEABLE : 0);
 }
 
-/* Can the devices use this window at all? An error counts as yes. */
-static bool is_addressable(const struct barbuf_container *c, uint64_t first, uint64_t last)
+static int iommufd_iova_ranges(struct barbuf_container *c, struct barbuf_range **out, size_t *nr)
 {
 	struct iommu_ioas_iova_ranges arg = { .size = sizeof(arg), .ioas_id = c->ioas };
-	struct iommu_iova_range *ranges;
-	bool found = false;
-	uint32_t i;
+	struct iommu_iova_range *raw;
+	struct barbuf_range *list;
+	uint32_t i, room;
 	int ret;
 
 	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_IOVA_RANGES, &arg);
-	if (ret != -EMSGSIZE)
-		return ret != 0;
-	ranges = calloc(arg.num_iovas, sizeof(*ranges));
-	if (!ranges)
-		return true;
-	arg.allowed_iovas = (uintptr_t)ranges;
+	if (ret && ret != -EMSGSIZE)
+		return ret;
+	room = arg.num_iovas;
+	raw = calloc(room + 1, sizeof(*raw));
+	list = calloc(room + 1, sizeof(*list));
+	if (!raw || !list) {
+		ret = -ENOMEM;
+		goto err;
+	}
+	arg.allowed_iovas = (uintptr_t)raw;
 	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_IOVA_RANGES, &arg);
-	for (i = 0; !ret && !found && i < arg.num_iovas; i++)
-		found = first >= ranges[i].start && last <= ranges[i].last;
-	free(ranges);
-	return ret || found;
+	if (ret)
+		goto err;
+	for (i = 0; i < room && i < arg.num_iovas; i++)
+		list[i] = (struct barbuf_range){ raw[i].start, raw[i].last - raw[i].start + 1 };
+	*nr = i;
+	*out = list;
+	free(raw);
+	return 0;
+
+err:
+	free(list);
+	free(raw);
+	return ret;
 }
 
-static int map_error(const struct barbuf_container *c, const struct barbuf__mapping *m, int ret)
+/* Can the devices use this window at all? An error counts as yes. */
+static bool is_addressable(struct barbuf_container *c, uint64_t iova, uint64_t len)
+{
+	struct barbuf_range *ranges;
+	bool found = false;
+	size_t nr, i;
+
+	if (iommufd_iova_ranges(c, &ranges, &nr))
+		return true;
+	for (i = 0; i < nr && !found; i++)
+		found = iova >= ranges[i].offset &&
+			iova + (len - 1) <= ranges[i].offset + (ranges[i].length - 1);
+	free(ranges);
+	return found;
+}
+
+static int map_error(struct barbuf_container *c, const struct barbuf__mapping *m, int ret)
 {
 	if (ret == -EOVERFLOW ||
-	    (ret == -EINVAL && !is_addressable(c, m->iova, m->iova + m->len - 1)))
+	    (ret == -EINVAL && !is_addressable(c, m->iova, m->len)))
 		return -ERANGE;
 	return ret;
 }
@@ -167,6 +198,30 @@ static void iommufd_unmap_all(struct barbuf_container *c)
 	barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_UNMAP, &arg);
 }
 
+/* Where the kernel chooses. */
+static int iommufd_try_import(struct barbuf_container *c, int fd, uint64_t len)
+{
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_READABLE,
+		.ioas_id = c->ioas,
+		.fd = fd,
+		.length = len,
+	};
+	struct iommu_ioas_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas_id = c->ioas,
+		.length = len,
+	};
+	int ret;
+
+	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_MAP_FILE, &map);
+	if (ret)
+		return ret;
+	unmap.iova = map.iova;
+	return barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_UNMAP, &unmap);
+}
+
 const struct barbuf__iommu barbuf__iommufd = {
 	.kind = BARBUF_IOMMU_IOMMUFD,
 	.setup = iommufd_setup,
@@ -178,4 +233,6 @@ const struct barbuf__iommu barbuf__iommufd = {
 	.map_file = iommufd_map_file,
 	.unmap = iommufd_unmap,
 	.unmap_all = iommufd_unmap_all,
+	.try_import = iommufd_try_import,
+	.iova_ranges = iommufd_iova_ranges,
 };

@@ -69,19 +69,15 @@ static void *map_aligned(size_t len, int prot, int fd, off_t offset, uint64_t ph
 }
 
 static int map_source(struct barbuf_map **out, const struct source *s,
-		      const struct barbuf_map_options *o)
+		      const struct barbuf_map_options *o, uint64_t len)
 {
 	int prot = o->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 	off_t offset = s->base + o->offset;
 	struct barbuf_map *map;
 	unsigned int shift;
 	void *p = MAP_FAILED;
-	uint64_t len;
 	int ret;
 
-	ret = pages_of(s, o, &len);
-	if (ret)
-		return ret;
 	map = calloc(1, sizeof(*map));
 	if (!map)
 		return -ENOMEM;
@@ -125,6 +121,7 @@ int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf,
 		.shift = buf->memattr == BARBUF_WC ? 0 : buf->shift,
 	};
 	struct barbuf_map *map;
+	uint64_t len;
 	int fd = -1;
 	int ret;
 
@@ -132,21 +129,49 @@ int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf,
 		o = &all;
 	if (!o->read_only && buf->read_only)
 		return -EACCES;
+	ret = pages_of(&s, o, &len);
+	if (ret)
+		return ret;
 	if (o->gone) {
 		fd = fcntl(buf->fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
 			return -errno;
 	}
-	ret = map_source(&map, &s, o);
+	ret = map_source(&map, &s, o, len);
 	if (ret) {
 		if (fd >= 0)
 			close(fd);
-		/* Offset and flags are right: the kernel's EINVAL says that there is no mmap. */
-		return ret == -EINVAL && !(o->offset % sysconf(_SC_PAGESIZE)) ? -ENODEV : ret;
+		/* Offset and flags are right: so says a DMABUF that has no mmap of its own. */
+		return ret == -EINVAL ? -ENODEV : ret;
 	}
 	map->fd = fd;
 	*out = map;
 	return 0;
+}
+
+/* Are these bytes of the BAR within one of the areas that can be mapped? */
+static int check_areas(struct barbuf_device *dev, uint32_t bar, uint64_t offset, uint64_t len)
+{
+	struct barbuf_range *areas = NULL;
+	size_t i, nr = 0;
+	int ret;
+
+	ret = barbuf_device_get_areas(dev, bar, NULL, &nr);
+	if (ret == -ENOSPC) {
+		areas = calloc(nr, sizeof(*areas));
+		if (!areas)
+			return -ENOMEM;
+		ret = barbuf_device_get_areas(dev, bar, areas, &nr);
+	}
+	if (!ret) {
+		ret = -EINVAL;
+		for (i = 0; i < nr; i++)
+			if (offset >= areas[i].offset && len <= areas[i].length &&
+			    offset - areas[i].offset <= areas[i].length - len)
+				ret = 0;
+	}
+	free(areas);
+	return ret;
 }
 
 int barbuf_map_bar(struct barbuf_map **out, struct barbuf_device *dev, uint32_t bar,
@@ -154,17 +179,17 @@ int barbuf_map_bar(struct barbuf_map **out, struct barbuf_device *dev, uint32_t 
 {
 	const struct barbuf_map_options all = { 0 };
 	struct barbuf_region region;
+	uint64_t address, len;
 	struct source s;
-	uint64_t address;
 	int ret;
 
+	if (!o)
+		o = &all;
 	if (bar > 5)
 		return -EINVAL;
 	ret = barbuf_device_get_region(dev, bar, &region);
 	if (ret)
 		return ret;
-	if (!(region.flags & BARBUF_REGION_MMAP))
-		return -EINVAL;
 	address = barbuf__bar_address(dev, bar);
 	s = (struct source){
 		.fd = barbuf_device_fd(dev),
@@ -173,7 +198,13 @@ int barbuf_map_bar(struct barbuf_map **out, struct barbuf_device *dev, uint32_t 
 		.phase = address & ((1ull << BARBUF__SHIFT_1G) - 1),
 		.shift = address ? BARBUF__SHIFT_1G : 0,
 	};
-	return map_source(out, &s, o ? o : &all);
+	ret = pages_of(&s, o, &len);
+	if (ret)
+		return ret;
+	ret = check_areas(dev, bar, o->offset, o->length ? o->length : s.size - o->offset);
+	if (ret)
+		return ret;
+	return map_source(out, &s, o, len);
 }
 
 void barbuf_unmap(struct barbuf_map *map)

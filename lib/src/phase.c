@@ -1,32 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
 #include "phase.h"
+#include "sysfs.h"
 
 uint64_t barbuf__bar_address(const struct barbuf_device *dev, uint32_t bar)
 {
-	const struct barbuf_sys *sys = barbuf__device_sys(dev);
-	char path[80], text[1024];
+	char path[BARBUF__SYSFS_PATH], text[1024];
 	const char *line = text;
-	ssize_t len;
-	int fd;
 
+	/* An adopted device may have no address. */
 	if (!*barbuf_device_address(dev))
 		return 0;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource",
 		 barbuf_device_address(dev));
-	fd = sys->open(sys->ctx, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (barbuf__read_file(barbuf__device_sys(dev), path, text, sizeof(text)) < 0)
 		return 0;
-	len = sys->pread(sys->ctx, fd, text, sizeof(text) - 1, 0);
-	sys->close(sys->ctx, fd);
-	if (len < 0)
-		return 0;
-	text[len] = '\0';
 
 	/* A line a resource: first address, last address, flags. */
 	while (bar--) {

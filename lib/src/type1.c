@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "cap.h"
 #include "device.h"
 #include "sysfs.h"
 #include "uapi.h"
@@ -215,6 +217,77 @@ static int type1_unmap(struct barbuf_container *c, const struct barbuf__mapping 
 	return barbuf__ioctl(c->sys, c->fd, VFIO_IOMMU_UNMAP_DMA, &arg);
 }
 
+/* VFIO_IOMMU_GET_INFO with its capabilities. The caller frees *out. */
+static int get_info(struct barbuf_container *c, struct vfio_iommu_type1_info **out)
+{
+	struct vfio_iommu_type1_info *info = NULL;
+	uint32_t size = sizeof(*info);
+	int ret;
+
+	for (;;) {
+		void *p = realloc(info, size);
+
+		if (!p) {
+			ret = -ENOMEM;
+			break;
+		}
+		info = p;
+		memset(info, 0, size);
+		info->argsz = size;
+		ret = barbuf__ioctl(c->sys, c->fd, VFIO_IOMMU_GET_INFO, info);
+		if (ret)
+			break;
+		if (info->argsz <= size) {
+			info->argsz = size;
+			*out = info;
+			return 0;
+		}
+		/* A page holds 250 ranges; guard against a nonsense answer. */
+		if (info->argsz > 1 << 20) {
+			ret = -EIO;
+			break;
+		}
+		size = info->argsz;
+	}
+	free(info);
+	return ret;
+}
+
+static int type1_iova_ranges(struct barbuf_container *c, struct barbuf_range **out, size_t *nr)
+{
+	const struct vfio_iommu_type1_info_cap_iova_range *cap;
+	struct vfio_iommu_type1_info *info;
+	struct barbuf_range *list;
+	uint32_t i;
+	int ret;
+
+	ret = get_info(c, &info);
+	if (ret)
+		return ret;
+	ret = -EOPNOTSUPP;
+	if (!(info->flags & VFIO_IOMMU_INFO_CAPS))
+		goto out;
+	cap = barbuf__find_cap(info, info->argsz, info->cap_offset,
+			       VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, sizeof(*cap));
+	if (!cap || cap->nr_iovas > (info->argsz - ((const char *)cap - (const char *)info) -
+				     sizeof(*cap)) / sizeof(cap->iova_ranges[0]))
+		goto out;
+	ret = -ENOMEM;
+	list = calloc(cap->nr_iovas + 1, sizeof(*list));
+	if (!list)
+		goto out;
+	for (i = 0; i < cap->nr_iovas; i++)
+		list[i] = (struct barbuf_range){ cap->iova_ranges[i].start,
+						 cap->iova_ranges[i].end -
+							 cap->iova_ranges[i].start + 1 };
+	*nr = i;
+	*out = list;
+	ret = 0;
+out:
+	free(info);
+	return ret;
+}
+
 const struct barbuf__iommu barbuf__type1 = {
 	.kind = BARBUF_IOMMU_TYPE1,
 	.setup = type1_setup,
@@ -224,4 +297,5 @@ const struct barbuf__iommu barbuf__type1 = {
 	.hot_reset = type1_hot_reset,
 	.map = type1_map,
 	.unmap = type1_unmap,
+	.iova_ranges = type1_iova_ranges,
 };

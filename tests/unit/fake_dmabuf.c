@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Linked into a test it takes the place of lib/src/dmabuf.c: a memfd is a DMABUF,
- * its name after "dmabuf:" the buffer's.
+ * its name after "dmabuf:" the buffer's. One that can't be sealed any more is revoked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,4 +31,13 @@ int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d)
 	d->read_only = (flags & O_ACCMODE) == O_RDONLY;
 	snprintf(d->name, sizeof(d->name), "%.*s", BARBUF_NAME_MAX, link + strlen(prefix));
 	return 0;
+}
+
+int barbuf__dmabuf_check(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* Long enough for another thread to ask, too. */
+	usleep(100);
+	return seals > 0 && seals & F_SEAL_SEAL ? -EBADFD : 0;
 }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "file.h"
+#include "in_use.h"
+#include "out.h"
+#include "pci.h"
+
+static const struct column columns[] = {
+	{ .key = "address" },
+	{ .key = "before" },
+	{ .key = "driver" },
+	{ .key = "group", .right = true },
+	{ .key = "done" },
+};
+
+static int report(const struct call *c, const struct pci_function *f, const char *before,
+		  const char *driver, bool done)
+{
+	json_t *row = json_pack("{s:s, s:o, s:o, s:o, s:b}", "address", f->address, "before",
+				*before ? out_string(before) : json_null(), "driver",
+				*driver ? out_string(driver) : json_null(), "group",
+				f->group >= 0 ? json_integer(f->group) : json_null(), "done", done);
+	json_t *rows;
+
+	if (c->json)
+		return out_object(c, row);
+	rows = json_array();
+	json_array_append_new(rows, row);
+	return out_table(c, "functions", columns, sizeof(columns) / sizeof(columns[0]), rows);
+}
+
+/* Bridges may stay with their driver: the kernel knows them as harmless. */
+static void warn_of_others(const struct call *c, const struct pci_function *f)
+{
+	struct pci_function other;
+	char **names;
+	ssize_t i, nr;
+
+	nr = file_names(c->root, &names, "/sys/kernel/iommu_groups/%d/devices", f->group);
+	for (i = 0; i < nr; i++) {
+		if (!strcmp(names[i], f->address) || pci_get(c->root, names[i], &other) ||
+		    !other.driver[0] || pci_is_vfio(&other) || !strcmp(other.driver, "pcieport") ||
+		    !strcmp(other.driver, "pci-stub"))
+			continue;
+		note(c, "group %d also has %s, bound to %s: the group can be used when that is bound "
+			"to vfio-pci, or to nothing",
+		     f->group, other.address, other.driver);
+	}
+	if (nr >= 0)
+		free(names);
+}
+
+static int change_driver(const struct call *c, const struct pci_function *f, const char *driver,
+			 const struct driver_state *before)
+{
+	bool restored;
+	int ret;
+
+	ret = driver_remember(c->root, f->address, before);
+	if (ret)
+		return failed(c, "/run/barbuf/%s: %s", f->address, strerror(-ret));
+	if (driverctl_exists(c->root)) {
+		struct driver_state now;
+
+		ret = driverctl_run(c->root, f->address, driver);
+		if (!ret && !driver_state_read(c->root, f->address, &now) && !strcmp(now.driver, driver))
+			return 0;
+		ret = driver_change(c->root, f->address, before->override, before->driver, &restored);
+		restored = restored && !ret;
+		ret = -EIO;
+	} else {
+		ret = driver_change(c->root, f->address, driver, driver, &restored);
+		if (!ret)
+			return 0;
+	}
+	if (restored)
+		driver_forget(c->root, f->address);
+	return failed(c, "cannot bind %s to %s: %s; %s", f->address, driver,
+		      ret == -EIO ? "driverctl failed" :
+		      ret == -ENXIO ? "the driver did not take it" :
+				      strerror(-ret),
+		      restored ? "it is as before" : "nor could it be put back, see barbuf list");
+}
+
+int cmd_bind(struct call *c)
+{
+	const char *driver = call_option(c, "driver") ?: "vfio-pci";
+	struct driver_state before;
+	struct pci_function f;
+	char why[512];
+	int ret, status;
+
+	if (arg_function(c, "ADDRESS", call_arg(c, 0), &f, &status))
+		return status;
+	if (!*driver || strchr(driver, '/') || strlen(driver) >= DRIVER_MAX)
+		return wrong(c, "--driver", driver, "no name of a driver (1 to %d bytes, no /)",
+			     DRIVER_MAX - 1);
+	if (!strcmp(f.driver, driver))
+		return report(c, &f, f.driver, driver, false);
+	if (f.class >> 8 == 0x0604)
+		return failed(c, "%s is a PCI bridge: VFIO is for endpoints", f.address);
+	if (f.group < 0)
+		return failed(c, "%s is in no IOMMU group: is the IOMMU on? (see barbuf doctor)",
+			      f.address);
+	if (function_in_use(c->root, &f, why, sizeof(why)))
+		return failed(c, "%s is in use: %s", f.address, why);
+	warn_of_others(c, &f);
+	if (c->dry_run)
+		return report(c, &f, f.driver, driver, false);
+	if (!driver_exists(c->root, driver))
+		driver_load(c->root, driver);
+	if (!driver_exists(c->root, driver))
+		return failed(c, "there is no PCI driver %s, nor did modprobe load it", driver);
+	ret = driver_state_read(c->root, f.address, &before);
+	if (ret)
+		return failed(c, "%s/%s: %s", PCI_SYSFS, f.address, strerror(-ret));
+	status = change_driver(c, &f, driver, &before);
+	return status ? status : report(c, &f, before.driver, driver, true);
+}
