@@ -160,7 +160,8 @@ struct barbuf_container *barbuf_device_container(const struct barbuf_device *dev
 int barbuf_device_get_info(struct barbuf_device *dev, struct barbuf_device_info *info);
 
 /* Describe region @index. -EINVAL: no such index. */
-int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index, struct barbuf_region *region);
+int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index,
+			     struct barbuf_region *region);
 
 /**
  * barbuf_device_get_areas() - which parts of a region can be mapped
@@ -183,8 +184,8 @@ int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct ba
  *
  * Errors: -ENOENT: the device has no MSI-X.
  */
-int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar, struct barbuf_range *table,
-			   uint32_t *pba_bar, struct barbuf_range *pba);
+int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar,
+			   struct barbuf_range *table, uint32_t *pba_bar, struct barbuf_range *pba);
 
 /**
  * barbuf_config_read() - read PCI configuration space
@@ -325,8 +326,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
  */
 int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
 
-/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process did not export
- * it, or has closed the device. */
+/* End every access to it, for ever: see barbuf_device_revoke(). -EOPNOTSUPP: this process
+ * did not export it, or has closed the device. */
 int barbuf_buffer_revoke(struct barbuf_buffer *buf);
 
 /* Close the buffer's fd. Mappings and other fds of it stay. NULL is fine. */
@@ -336,7 +337,7 @@ void barbuf_buffer_free(struct barbuf_buffer *buf);
 int barbuf_buffer_fd(const struct barbuf_buffer *buf);
 /* The size, of all ranges together. */
 uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
-/* True: no mapping of it can write. */
+/* Is it read-only? Then no mapping of it can write. */
 bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
 /* How it is mapped. BARBUF_NC when it was adopted. */
 enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
@@ -375,8 +376,8 @@ struct barbuf_peer {
 	gid_t gid;
 };
 
-/* -ENOTCONN: no connected UNIX socket. The pid is of whoever connected, or made the
- * pair: it may have ended since. 0: a process of another PID namespace. */
+/* Who is at the other end. The pid is of whoever connected, or made the pair: it may have
+ * ended since. 0: a process of another PID namespace. -ENOTCONN: no connected UNIX socket. */
 int barbuf_peer_get(int sock, struct barbuf_peer *peer);
 
 /**
@@ -486,7 +487,8 @@ struct barbuf_map_options {
  * the end; -EACCES: writable, of a read-only buffer; -ENODEV: revoked, or the
  * kernel cannot map buffers; -ENOMEM.
  */
-int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf, const struct barbuf_map_options *o);
+int barbuf_map(struct barbuf_map **out, struct barbuf_buffer *buf,
+	       const struct barbuf_map_options *o);
 
 /* Map a part of a BAR from the device fd, which then stays open. Else as
  * barbuf_map(); -EINVAL also: not within an area of barbuf_device_get_areas(). */
@@ -498,6 +500,7 @@ void barbuf_unmap(struct barbuf_map *map);
 
 /* Where it is, for the accesses below and for code of your own. */
 volatile void *barbuf_map_addr(const struct barbuf_map *map);
+/* How long it is. */
 uint64_t barbuf_map_length(const struct barbuf_map *map);
 
 /* Let gone() be told again, after access has come back. */
@@ -541,8 +544,8 @@ int barbuf_guard_install(void);
 bool barbuf_guard_handle(void *ucontext);
 
 /*
- * One naturally aligned load or store of exactly this width, never split,
- * merged or repeated, as registers need it. In the byte order of the CPU.
+ * One load or store: naturally aligned, of exactly this width, never split, merged or
+ * repeated, as registers need it. In the byte order of the CPU.
  *
  * Return: 0, or -EIO when it raised SIGBUS; *value is then unchanged.
  */
@@ -570,8 +573,9 @@ int barbuf_copy_from(void *dst, const volatile void *src, size_t len);
 int barbuf_copy_to(volatile void *dst, const void *src, size_t len);
 
 /*
- * The same on a mapping, at an offset in it. They check the offset, and tell
- * gone(). Errors: -ERANGE: past the end; -EINVAL: not naturally aligned; -EIO.
+ * An access at an offset in a mapping: the same, but they check the offset, and tell gone().
+ *
+ * Errors: -ERANGE: past the end; -EINVAL: not naturally aligned; -EIO.
  */
 int barbuf_map_read8(struct barbuf_map *map, uint64_t offset, uint8_t *value);
 int barbuf_map_read16(struct barbuf_map *map, uint64_t offset, uint16_t *value);
@@ -590,19 +594,19 @@ int barbuf_map_copy_to(struct barbuf_map *map, uint64_t offset, const void *src,
  * them against ordinary memory (a descriptor written before the doorbell) and
  * against BARBUF_WC mappings. They are full compiler barriers. */
 
-/* Everything written before, ordinary memory and WC included, is visible to the
- * device before anything written after. */
+/* Write barrier: everything written before, ordinary memory and WC included, is visible to
+ * the device before anything written after. */
 void barbuf_wmb(void);
-/* Everything read before is read before anything after. */
+/* Read barrier: everything read before is read before anything after. */
 void barbuf_rmb(void);
-/* Both, for all accesses. */
+/* Full barrier: both, for all accesses. */
 void barbuf_mb(void);
 /* Push what is in the CPU's write-combining buffers towards the device. It has
  * left the CPU when a read of the device returned. */
 void barbuf_wc_flush(void);
 
-/* barbuf_wmb(), the store, and out of the CPU's buffers if it was to WC memory:
- * ring a doorbell behind descriptors. -EIO as barbuf_write32(). */
+/* Ring a doorbell behind descriptors: barbuf_wmb(), the store, and out of the CPU's buffers
+ * if it was to WC memory. -EIO as barbuf_write32(). */
 int barbuf_doorbell16(volatile void *addr, uint16_t value);
 int barbuf_doorbell32(volatile void *addr, uint32_t value);
 int barbuf_doorbell64(volatile void *addr, uint64_t value);
@@ -652,7 +656,7 @@ int barbuf_store64b(volatile void *dst, const void *src);
 int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
 		   unsigned int access);
 
-/* The same of a memfd, which need not be mapped here: @offset in it, whole pages. */
+/* As barbuf_dma_map(), of a memfd, which need not be mapped here: @offset in it, whole pages. */
 int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
 			uint64_t len, unsigned int access);
 
@@ -719,7 +723,8 @@ int barbuf_leases_new(struct barbuf_leases **out);
 /* Revoke what is leased, and free the table. Buffers stay the caller's. NULL is fine. */
 void barbuf_leases_free(struct barbuf_leases *t);
 
-/* For poll() or epoll: readable when barbuf_leases_next() has something. It stays the table's. */
+/* A descriptor for poll(): readable when barbuf_leases_next() has something. It stays the
+ * table's. */
 int barbuf_leases_fd(const struct barbuf_leases *t);
 
 /**
@@ -752,8 +757,8 @@ int barbuf_lease(struct barbuf_leases *t, struct barbuf_buffer *buf, int pidfd, 
  */
 int barbuf_leases_next(struct barbuf_leases *t, struct barbuf_lease_event *event);
 
-/* Revoke now; no event. What the revoke answered is returned; the lease is over
- * in any case but -ENOENT: no such lease. */
+/* End one lease: revoke now, without an event. What the revoke answered is returned;
+ * the lease is over in any case but -ENOENT: no such lease. */
 int barbuf_lease_end(struct barbuf_leases *t, uint64_t id);
 
 /* Revoke all that one process holds. Returns how many leases ended. */
@@ -782,7 +787,12 @@ int barbuf_lease_after(const struct barbuf_leases *t, uint64_t id, struct barbuf
  * Errors: -EINVAL: not such a list; -ERANGE: a number, or the end of a range,
  * exceeds 64 bits; -ENOMEM.
  */
-int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr, const char **bad);
+int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr,
+			const char **bad);
+
+/* Read one number of such a list. *@end: behind it, or where one was expected; NULL: the
+ * number must be all of @text. -EINVAL: no number; -ERANGE: it exceeds 64 bits. */
+int barbuf_size_parse(const char *text, uint64_t *value, const char **end);
 
 /* Bytes in a buffer of these ranges. -EOVERFLOW: exceeds 64 bits. */
 int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *size);
@@ -795,8 +805,8 @@ int barbuf_ranges_size(const struct barbuf_range *ranges, size_t nr, uint64_t *s
  *
  * Errors: -ERANGE: @pos is past the end.
  */
-int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos, uint64_t *offset,
-			 uint64_t *left);
+int barbuf_ranges_locate(const struct barbuf_range *ranges, size_t nr, uint64_t pos,
+			 uint64_t *offset, uint64_t *left);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -93,7 +93,7 @@ def comment_lines(text):
 def take_errors(text):
     """Split "-EA: text; -EB, -EC: text; those of the kernel" into items."""
     items = []
-    for item in re.split(r";\s+(?:or )?(?=-E[A-Z]|those |else |the kernel's)", text):
+    for item in re.split(r";\s+(?:or )?(?=-E[A-Z0-9]|those |else |the kernel's)", text):
         item = item.strip().rstrip(".")
         found = re.match(rf"({ERRORS})(?:: | (?=as )|$)(.*)$", item, re.S)
         items.append((found[1], found[2]) if found else ("", item))

@@ -52,6 +52,22 @@ static int parse_number(const char **p, uint64_t *value)
 	return 0;
 }
 
+int barbuf_size_parse(const char *text, uint64_t *value, const char **end)
+{
+	const char *p = text;
+	uint64_t v;
+	int ret;
+
+	ret = parse_number(&p, &v);
+	if (!ret && !end && *p)
+		return -EINVAL;
+	if (end)
+		*end = p;
+	if (!ret)
+		*value = v;
+	return ret;
+}
+
 int barbuf_ranges_parse(const char *text, struct barbuf_range **ranges, size_t *nr,
 			const char **bad)
 {

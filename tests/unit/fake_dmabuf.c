@@ -37,5 +37,7 @@ int barbuf__dmabuf_check(int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 
+	/* Long enough for another thread to ask, too. */
+	usleep(100);
 	return seals > 0 && seals & F_SEAL_SEAL ? -EBADFD : 0;
 }

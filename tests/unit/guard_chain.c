@@ -417,11 +417,19 @@ __attribute__((noinline)) static int the_caller(void *nowhere)
 	return ret;
 }
 
+static int unwinds(void);
+
+static bool in_caller(const void *pc)
+{
+	uintptr_t start = (uintptr_t)the_caller, next = (uintptr_t)unwinds;
+
+	return (uintptr_t)pc - start < (next - start < 256 ? next - start : 256);
+}
+
 /* Debuggers and crash handlers find their way out of an access. */
 static int unwinds(void)
 {
 	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uintptr_t start = (uintptr_t)the_caller;
 	int i;
 
 	MUST(nowhere != MAP_FAILED);
@@ -430,7 +438,7 @@ static int unwinds(void)
 	if (!sigsetjmp(landing, 1))
 		the_caller(nowhere);
 	for (i = 0; i < nr_trace; i++)
-		if ((uintptr_t)trace[i] - start < 256)
+		if (in_caller(trace[i]))
 			return 0;
 	return 1;
 }

@@ -50,6 +50,14 @@ static void stores(enum barbuf_store kind)
 	CHECK(barbuf__store64b_as(kind, good, src) == 0, "%s: the next one is as before",
 	      names[kind]);
 
+	/* Each of the stores is guarded: half of them are before the edge. */
+	if (kind < BARBUF_STORE_AVX512) {
+		memset(bad - 64, 0xee, 64);
+		CHECK(barbuf__store64b_as(kind, bad - 32, src) == -EIO &&
+			      !memcmp(bad - 32, src, 32) && (unsigned char)bad[-33] == 0xee,
+		      "%s: so is SIGBUS half way", names[kind]);
+	}
+
 	/* The caller's memory is the caller's: a source half past the end. */
 	forced = kind;
 	source = bad - 32;

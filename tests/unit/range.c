@@ -67,6 +67,40 @@ static void parses(void)
 	refuses("1:1,0xfffffffffffff000:0x1000", -ERANGE, 4);
 }
 
+static void number(const char *text, int want, uint64_t want_value, size_t want_end)
+{
+	uint64_t value = 99;
+	const char *end = NULL;
+	int ret;
+
+	ret = barbuf_size_parse(text, &value, &end);
+	CHECK(ret == want && value == want_value && end == text + want_end,
+	      "\"%s\": %s, %llu, ends at character %td", text, strerror(-ret),
+	      (unsigned long long)value, end ? end - text : -1);
+}
+
+static void numbers(void)
+{
+	uint64_t value = 99;
+
+	number("0", 0, 0, 1);
+	number("0x1F", 0, 31, 4);
+	number("4K", 0, 4096, 2);
+	number("4Kx", 0, 4096, 2);
+	number("12 ", 0, 12, 2);
+	number("0xffffffffffffffff", 0, UINT64_MAX, 18);
+	number("", -EINVAL, 99, 0);
+	number("K", -EINVAL, 99, 0);
+	number("0x", -EINVAL, 99, 0);
+	number("18446744073709551616", -ERANGE, 99, 0);
+	number("16777216G", 0, 1ull << 54, 9);
+	CHECK(barbuf_size_parse("2M", &value, NULL) == 0 && value == 2 << 20,
+	      "a number alone, with no one to ask where it ends");
+	value = 99;
+	CHECK(barbuf_size_parse("2Mx", &value, NULL) == -EINVAL && value == 99,
+	      "nothing may follow then");
+}
+
 static void adds_up(void)
 {
 	const struct barbuf_range two[] = { { 5, 3 }, { 1, 4 } };
@@ -104,6 +138,7 @@ static void locates(void)
 int main(void)
 {
 	parses();
+	numbers();
 	adds_up();
 	locates();
 	return tap_done();
