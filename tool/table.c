@@ -10,6 +10,22 @@ static const struct option_desc common[] = {
 	{ 'h', "help", .help = "print this" },
 };
 
+/* What map, peek, poke, dump and fill work on. */
+#define TARGET_ABOUT                                                                       \
+	"ADDRESS/BAR is opened for this, and must be bound to vfio-pci and free. Instead a "  \
+	"buffer can be used: one that barbuf export serves (--socket), or one that was "      \
+	"inherited (--fd, or by default BARBUF_FD). If it is revoked, that is told, and the " \
+	"exit status is 1."
+#define TARGET_ARGUMENT                                                             \
+	{ "ADDRESS/BAR", KIND_VFIO_BAR, .optional = true,                           \
+	  .help = "a BAR, such as 00:05.0/2; without it a buffer" }
+#define TARGET_OPTIONS                                                              \
+	{ 's', "socket", "PATH", KIND_FILE, .help = "a buffer of the server there" },       \
+	{ 0, "name", "NAME", .help = "which of the server's buffers (default: its only one)" }, \
+	{ 0, "fd", "N", .help = "the buffer of descriptor N (default: BARBUF_FD of the environment)" }
+#define WIDTH_OPTION                                                                \
+	{ 'w', "width", "BITS", KIND_CHOICE, "8 16 32 64", .help = "of an access (default 32)" }
+
 const struct command_desc command_table[NR_COMMANDS] = {
 	[CMD_list] = {
 		.name = "list",
@@ -154,6 +170,125 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ "barbuf revoke 'queue of client 7'", "by name" },
 			{ "barbuf revoke --buffer 12", "by number, of which there is one only" },
 			{ "barbuf revoke --client 1234 --dry-run", "which ones would a process lose?" },
+			{ 0 },
+		},
+	},
+	[CMD_map] = {
+		.name = "map",
+		.brief = "map a BAR or buffer, and say when it is taken away",
+		.about =
+			"Maps the BAR or buffer, touches nothing, and holds the mapping for --seconds or until "
+			"SIGINT or SIGTERM. A buffer that is revoked meanwhile is told, and the exit status is 1.\n"
+			"\n"
+			TARGET_ABOUT,
+		.options = (const struct option_desc[]){
+			TARGET_OPTIONS,
+			{ 'o', "offset", "OFFSET", .help = "map from here on, a multiple of the page size" },
+			{ 'l', "length", "LENGTH", .help = "map so much (default: to the end)" },
+			{ 't', "seconds", "N", .help = "stop after N seconds" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){ TARGET_ARGUMENT, { 0 } },
+		.json = "A line with an object for each event: event (mapped, revoked, unmapped), target, "
+			"seconds since it was mapped.",
+		.examples = (const struct example_desc[]){
+			{ "barbuf map --socket /run/bar2 --name rx", "hold a buffer until it is revoked" },
+			{ 0 },
+		},
+	},
+	[CMD_peek] = {
+		.name = "peek",
+		.brief = "read registers",
+		.about =
+			"Reads COUNT values from OFFSET on, each by one access, and prints a line for each: "
+			"offset and value. Whatever reading them does, it does: some registers are cleared so.\n"
+			"\n"
+			TARGET_ABOUT,
+		.options = (const struct option_desc[]){ TARGET_OPTIONS, WIDTH_OPTION, { 0 } },
+		.args = (const struct arg_desc[]){
+			TARGET_ARGUMENT,
+			{ "OFFSET", .help = "in the BAR or buffer, a multiple of the width" },
+			{ "COUNT", .optional = true, .help = "how many values (default 1)" },
+			{ 0 },
+		},
+		.json = "width: of a value, in bits.\n"
+			"\n"
+			"values: an array of objects with offset and value, hexadecimal strings.",
+		.examples = (const struct example_desc[]){
+			{ "barbuf peek 00:04.0/0 0", "one register of 32 bits" },
+			{ "barbuf peek 00:04.0/0 0x80 4 -w 64", "four of 64 bits" },
+			{ "barbuf peek --socket /run/bar2 --name rx 0x1000", "of a buffer that is served" },
+			{ 0 },
+		},
+	},
+	[CMD_poke] = {
+		.name = "poke",
+		.brief = "write registers",
+		.about =
+			"Writes VALUEs from OFFSET on, each by one access. All are checked before the first is "
+			"written.\n"
+			"\n"
+			TARGET_ABOUT,
+		.options = (const struct option_desc[]){ TARGET_OPTIONS, WIDTH_OPTION, { 0 } },
+		.args = (const struct arg_desc[]){
+			TARGET_ARGUMENT,
+			{ "OFFSET", .help = "in the BAR or buffer, a multiple of the width" },
+			{ "VALUE", .repeat = true, .help = "decimal, or hexadecimal behind 0x" },
+			{ 0 },
+		},
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf poke 00:04.0/0 4 0x12345678", "one register of 32 bits" },
+			{ "barbuf poke --socket /run/bar2 0 1 2 3 -w 8", "three bytes of a buffer" },
+			{ 0 },
+		},
+	},
+	[CMD_dump] = {
+		.name = "dump",
+		.brief = "print memory behind a BAR as hexdump -C does",
+		.about =
+			"Reads LENGTH bytes from OFFSET on by accesses of the width, in ascending order, and "
+			"prints them in lines of 16 bytes; lines that repeat are one '*'.\n"
+			"\n"
+			TARGET_ABOUT,
+		.options = (const struct option_desc[]){
+			TARGET_OPTIONS, WIDTH_OPTION,
+			{ 0, "raw", .help = "write the bytes as they are, but not to a terminal" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			TARGET_ARGUMENT,
+			{ "OFFSET", .optional = true, .help = "in the BAR or buffer, a multiple of the width (default 0)" },
+			{ "LENGTH", .optional = true, .help = "how much, a multiple of the width (default: to the end)" },
+			{ 0 },
+		},
+		.examples = (const struct example_desc[]){
+			{ "barbuf dump 00:05.0/2 0 256", "the first 256 bytes" },
+			{ "barbuf dump 00:05.0/2 1M 64K --raw >part", "64 KiB into a file" },
+			{ 0 },
+		},
+	},
+	[CMD_fill] = {
+		.name = "fill",
+		.brief = "fill memory behind a BAR with a value, or from standard input",
+		.about =
+			"Writes LENGTH bytes from OFFSET on by accesses of the width, in ascending order: VALUE "
+			"again and again, or with - what standard input has. Input that ends early is a failure; "
+			"what came until then has been written.\n"
+			"\n"
+			TARGET_ABOUT,
+		.options = (const struct option_desc[]){ TARGET_OPTIONS, WIDTH_OPTION, { 0 } },
+		.args = (const struct arg_desc[]){
+			TARGET_ARGUMENT,
+			{ "OFFSET", .help = "in the BAR or buffer, a multiple of the width" },
+			{ "LENGTH", .help = "how much, a multiple of the width" },
+			{ "VALUE", .help = "of the width, decimal or hexadecimal behind 0x; -: from standard input" },
+			{ 0 },
+		},
+		.dry_run = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf fill 00:05.0/2 0 1M 0", "zero 1 MiB" },
+			{ "barbuf fill 00:05.0/2 1M 64K - <part", "write a file of 64 KiB" },
 			{ 0 },
 		},
 	},

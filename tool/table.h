@@ -18,6 +18,11 @@
 	X(list)          \
 	X(bind)          \
 	X(unbind)        \
+	X(map)           \
+	X(peek)          \
+	X(poke)          \
+	X(dump)          \
+	X(fill)          \
 	X(ps)            \
 	X(revoke)
 
