@@ -173,6 +173,52 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 	},
+	[CMD_export] = {
+		.name = "export",
+		.brief = "lend ranges of a BAR to a command, or to clients of a socket",
+		.about =
+			"Makes a buffer of RANGES of a BAR. The device must be bound to vfio-pci (barbuf "
+			"bind) and free; it is open here for as long as the command runs, and nowhere else.\n"
+			"\n"
+			"With COMMAND it is run and inherits the buffer: the number of the descriptor is in "
+			"BARBUF_FD, the size in bytes in BARBUF_SIZE. The exit status is that of COMMAND: 128 "
+			"and the number of the signal that killed it, 127 if it was not found. The buffer is "
+			"revoked when COMMAND ends, also from processes that it has left running.\n"
+			"\n"
+			"With --socket clients are served until SIGINT or SIGTERM, and their buffers are revoked "
+			"then. Each connection gets a buffer of its own, which is revoked when the connection or "
+			"the process behind it ends. Without --allow only processes of the own user are served. "
+			"The other commands are clients with --socket; the protocol is in tool/serve.h of the "
+			"sources.",
+		.options = (const struct option_desc[]){
+			{ 0, "name", "NAME", .help = "name of the buffer, seen in /proc/PID/maps" },
+			{ 'r', "read-only", .help = "no mapping of the buffer can write" },
+			{ 0, "wc", .help = "mappings are write-combining" },
+			{ 's', "socket", "PATH", KIND_FILE, .help = "serve clients there; a dead server's file is replaced" },
+			{ 'a', "allow", "USER[:GROUP]", KIND_USER, .repeat = true,
+			  .help = "serve this user, or :GROUP for a group (the primary one counts)" },
+			{ 0, "mode", "MODE", .help = "of the socket file, octal (default 0600, with --allow 0666)" },
+			{ 0, "max", "N", .help = "lend each NAME to N clients at once at most" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS/BAR", KIND_VFIO_BAR, .help = "the BAR, such as 00:05.0/2" },
+			{ "[NAME=]RANGES", .repeat = true,
+			  .help = "OFFSET:LENGTH[,OFFSET:LENGTH...] of whole pages; NAME is what clients ask for, and the buffer's name" },
+			{ 0 },
+		},
+		.json = "With --socket only: a line with an object for each event. event: listening (with "
+			"socket, offers), lent, refused, revoked or failed (a revoke), with name, pid, uid, gid, "
+			"buffer (its inode number) and reason where there is one.",
+		.takes_command = true,
+		.command_optional = true,
+		.examples = (const struct example_desc[]){
+			{ "barbuf export 00:05.0/2 0:4K -- barbuf peek 0", "a command with one page" },
+			{ "barbuf export 00:05.0/2 rx=0:1M tx=1M:1M,4M:4K --socket /run/bar2", "serve two buffers by name" },
+			{ "barbuf export 00:05.0/2 0:64K -r --socket /run/bar2 --allow :video --max 4", "to four of a group, read-only" },
+			{ 0 },
+		},
+	},
 	[CMD_map] = {
 		.name = "map",
 		.brief = "map a BAR or buffer, and say when it is taken away",

@@ -18,6 +18,7 @@
 	X(list)          \
 	X(bind)          \
 	X(unbind)        \
+	X(export)        \
 	X(map)           \
 	X(peek)          \
 	X(poke)          \
