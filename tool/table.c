@@ -338,6 +338,34 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 	},
+	[CMD_trace] = {
+		.name = "trace",
+		.brief = "follow what happens to buffers",
+		.about =
+			"Prints a line for each event of vfio_pci_dmabuf: seconds since the start, event, device "
+			"and BAR, buffer (its inode number, as in barbuf ps), process, facts. It ends with "
+			"--seconds, SIGINT or SIGTERM.\n"
+			"\n"
+			"Needs root, tracefs, and a kernel with barbuf whose vfio-pci is loaded. It uses a "
+			"tracing instance of its own and removes it at the end; other tracing is not disturbed.",
+		.options = (const struct option_desc[]){
+			{ 'b', "buffer", "NUMBER", .help = "this buffer only" },
+			{ 't', "seconds", "N", .help = "stop after N seconds" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_DEVICE, .optional = true, .help = "buffers of this device only" },
+			{ 0 },
+		},
+		.json = "A line with an object for each event: seconds, event (export, mmap, fault, state, "
+			"revoke, release), device, bar, buffer, task, pid, and as strings the facts that "
+			"docs/observability.md lists for the event.",
+		.examples = (const struct example_desc[]){
+			{ "barbuf trace", "everything" },
+			{ "barbuf trace 00:05.0 -t 10 --json", "of one device, for ten seconds" },
+			{ 0 },
+		},
+	},
 };
 
 size_t command_options(const struct command_desc *cmd, const struct option_desc **all, size_t max)

@@ -25,7 +25,8 @@
 	X(dump)          \
 	X(fill)          \
 	X(ps)            \
-	X(revoke)
+	X(revoke)        \
+	X(trace)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };
