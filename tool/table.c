@@ -366,6 +366,34 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			{ 0 },
 		},
 	},
+	[CMD_bench] = {
+		.name = "bench",
+		.brief = "what faults, mappings, revokes and accesses cost here",
+		.about =
+			"Measures on a BAR, the device being free and bound to vfio-pci, and prints the median of each "
+			"row: nanoseconds and, where the processor's counter can be used, instructions. On a "
+			"terminal there is a picture, too.\n"
+			"\n"
+			"Nothing is written to the BAR, but it is read: that of memory (prefetchable) without "
+			"effect. Where reading registers may do something, it must be said with --yes.",
+		.options = (const struct option_desc[]){
+			{ 0, "size", "SIZE", .help = "walk through so much of the BAR (default: 4M, or all of it)" },
+			{ 'y', "yes", .help = "read the BAR although it is not prefetchable" },
+			{ 0 },
+		},
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS/BAR", KIND_VFIO_BAR, .help = "the BAR, such as 00:05.0/2" },
+			{ 0 },
+		},
+		.json = "address, bar, size (of the walk), mapped (buffer or bar: of what the mappings were).\n"
+			"\n"
+			"rows: an array of objects with row, what, ns, instructions (null: could not be measured).",
+		.examples = (const struct example_desc[]){
+			{ "barbuf bench 00:05.0/2", "with the first 4 MiB" },
+			{ "barbuf bench 00:04.0/0 --yes --size 64K", "with registers" },
+			{ 0 },
+		},
+	},
 };
 
 size_t command_options(const struct command_desc *cmd, const struct option_desc **all, size_t max)

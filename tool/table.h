@@ -26,7 +26,8 @@
 	X(fill)          \
 	X(ps)            \
 	X(revoke)        \
-	X(trace)
+	X(trace)         \
+	X(bench)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Values that fit a width. */
+/* Values that fit a width, and bars of a chart. */
 #include <errno.h>
 #include <string.h>
 
 #include "width.h"
+#include "barchart.h"
 #include "tap.h"
 
 static void values(void)
@@ -51,8 +52,27 @@ static void values(void)
 	}
 }
 
+static void bars(void)
+{
+	char text[BAR_TEXT_MAX], whole[BAR_TEXT_MAX];
+
+	bar_text(1000, 1000, false, whole);
+	CHECK(strlen(whole) == BAR_WIDTH, "the most has the whole width");
+	bar_text(1e9, 1000, false, text);
+	CHECK(!strcmp(text, whole), "and nothing has more");
+	bar_text(0, 1000, false, text);
+	CHECK(!*text, "nothing has no bar");
+	bar_text(1000, 0, true, text);
+	CHECK(!*text, "of nothing there is none");
+	bar_text(1000, 1000000, false, text);
+	CHECK(strlen(text) == BAR_WIDTH / 2, "a thousand is half a million: %zu", strlen(text));
+	bar_text(1e6, 1e6, true, text);
+	CHECK(strlen(text) == BAR_TEXT_MAX - 1, "blocks are three bytes each");
+}
+
 int main(void)
 {
 	values();
+	bars();
 	return tap_done();
 }
