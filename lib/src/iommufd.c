@@ -50,6 +50,9 @@ static int iommufd_open_device(struct barbuf_container *c, struct barbuf_device 
 	if (fd < 0)
 		return fd == -ENOENT ? -EOPNOTSUPP : fd;
 	ret = barbuf__ioctl(c->sys, fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	/* What was given is right: it is how the kernel says that it is open already. */
+	if (ret == -EINVAL)
+		ret = -EBUSY;
 	if (!ret)
 		ret = barbuf__ioctl(c->sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 	if (ret) {
