@@ -19,8 +19,16 @@
 	X(list)          \
 	X(bind)          \
 	X(unbind)        \
+	X(export)        \
+	X(map)           \
+	X(peek)          \
+	X(poke)          \
+	X(dump)          \
+	X(fill)          \
 	X(ps)            \
-	X(revoke)
+	X(revoke)        \
+	X(trace)         \
+	X(bench)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };
