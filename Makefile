@@ -37,8 +37,9 @@ check-controls: build ## each defect put back on purpose makes its test fail
 check-lab: ## the lab's own tests
 	@lab/test/run
 
-watch-examples: build ## the examples of docs/observability.md print what is written there
-	@tests/observability/run
+watch-examples: build ## the examples of docs/observability.md and docs/cli.md print what is written there
+	@tests/examples/run docs/observability.md
+	@tests/examples/run docs/cli.md
 
 static: ## checkpatch --strict, sparse and W=1 on the kernel code
 	@lab/kernel static
