@@ -11,6 +11,31 @@ static const struct option_desc common[] = {
 };
 
 const struct command_desc command_table[NR_COMMANDS] = {
+	[CMD_doctor] = {
+		.name = "doctor",
+		.brief = "what this machine can do, and what is missing",
+		.about =
+			"Checks the machine, and with ADDRESS a device, and prints a line for each check: "
+			"ok, warn or fail, and what to do about it.\n"
+			"\n"
+			"Fails are what barbuf cannot work without. The exit status is 1 if there is one.\n"
+			"\n"
+			"A device that is bound to vfio-pci and that nobody has open is opened, which may "
+			"reset it, to try what it and this kernel can do.",
+		.args = (const struct arg_desc[]){
+			{ "ADDRESS", KIND_DEVICE, .optional = true, .help = "the device, as lspci writes it" },
+			{ 0 },
+		},
+		.json = "checks: an array of objects with check, result (ok, warn or fail), text, and "
+			"remedy, or null.\n"
+			"\n"
+			"ok, warn, fail: how many there are of each.",
+		.examples = (const struct example_desc[]){
+			{ "barbuf doctor", "check the machine" },
+			{ "barbuf doctor 00:05.0", "check the machine and a device" },
+			{ 0 },
+		},
+	},
 	[CMD_list] = {
 		.name = "list",
 		.brief = "PCI functions, their drivers, BARs and buffers",

@@ -15,6 +15,7 @@
 
 /* In the order in which --help lists them. */
 #define TOOL_COMMANDS(X) \
+	X(doctor)        \
 	X(list)          \
 	X(bind)          \
 	X(unbind)        \
