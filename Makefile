@@ -3,7 +3,7 @@
 # the Debian packages it needs, as root or through sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-debug check-controls check-lab watch-examples static bench \
+.PHONY: help demo check check-debug check-arm64 check-controls check-lab watch-examples static bench \
 	build san release install uninstall modules debug-kernel update clean distclean
 
 # User space is compiled by the host; kernel code has a compiler of its own,
@@ -27,6 +27,9 @@ check: build san release ## unit tests with sanitizers, kernel tests in the barb
 
 check-debug: build san release ## the same in the debug guest, and KUnit
 	@tests/check debug
+
+check-arm64: build/arm64/build.ninja ## the library for arm64, its unit tests in user emulation
+	@tests/check-arm64
 
 check-controls: build ## each defect put back on purpose makes its test fail
 	@tests/controls/run
@@ -74,6 +77,11 @@ build/guest/build.ninja:
 build/san/build.ninja:
 	@lab/deps user && mkdir -p build
 	@$(MESON) setup build/san -Ddefault_library=static -Db_sanitize=address,undefined --werror >build/san.log 2>&1 || { cat build/san.log >&2; exit 1; }
+
+build/arm64/build.ninja:
+	@lab/deps user arm64 && mkdir -p build
+	@$(MESON) setup build/arm64 -Ddefault_library=static --cross-file tests/cross/aarch64.ini --werror \
+		>build/arm64.log 2>&1 || { cat build/arm64.log >&2; exit 1; }
 
 # Debian's compiler flags with all of its hardening, as a package would be built.
 flags = $$(DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --export=cmdline)

@@ -34,6 +34,20 @@ tally() {
 	tally_lines+=("$(printf '%-16s %s (%d s)' "$name" "$line" $((SECONDS - began)))")
 }
 
+# tally_meson BUILD [TEST...]: unit tests. meson counts programs; their TAP lines, of
+# which it keeps a log, are the tests.
+tally_meson() {
+	local log=$1/meson-logs/testlog.txt status=0 passed failed skipped
+
+	meson test -C "$1" --no-rebuild --print-errorlogs "${@:2}" || status=$?
+	skipped=$(grep -ciE '^ok .*# *skip' "$log")
+	passed=$(($(grep -cE '^ok( |$)' "$log") - skipped))
+	failed=$(grep -cE '^not ok( |$)' "$log")
+	((status == 0 || failed > 0)) || failed=1
+	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	return "$status"
+}
+
 # tally_end [skipped]: the suites, the sum as the last line; its status is the verdict.
 tally_end() {
 	echo

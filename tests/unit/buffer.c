@@ -11,6 +11,7 @@
 #include "buffer.h"
 #include "fake_device.h"
 #include "phase.h"
+#include "tap.h"
 
 static const struct barbuf_range two[] = { { 0x3000, 0x1000 }, { 0, 0x2000 } };
 static const struct barbuf_export plain = { .bar = FAKE_BAR, .ranges = two, .nr_ranges = 2 };
@@ -25,8 +26,7 @@ static void exports(void)
 	unsigned int fds;
 	size_t nr = 0;
 
-	if (!dev)
-		return;
+	REQUIRE(dev, "a device");
 	fds = open_fds();
 	memcpy(mine, two, sizeof(mine));
 	x.ranges = mine;
@@ -81,8 +81,7 @@ static void exports_that_fail(void)
 	struct barbuf_export x = plain;
 	struct barbuf_device *dev = fake_device_open();
 
-	if (!dev)
-		return;
+	REQUIRE(dev, "a device");
 	fake.export_error = -ENOTTY;
 	fails(dev, &x, -ENOTTY, "a kernel that cannot export");
 	fake.export_error = 0;
@@ -121,8 +120,7 @@ static void outlives_the_device(void)
 	struct barbuf_buffer *buf[4];
 	unsigned int i, revokes;
 
-	if (!dev)
-		return;
+	REQUIRE(dev, "a device");
 	for (i = 0; i < 4; i++)
 		REQUIRE(!barbuf_buffer_export(&buf[i], dev, &plain), "export %u", i);
 	barbuf_buffer_free(buf[1]);
@@ -207,8 +205,7 @@ static void phase_by_export(void)
 	struct barbuf_device *dev = fake_device_open();
 	struct barbuf_buffer *buf;
 
-	if (!dev)
-		return;
+	REQUIRE(dev, "a device");
 	fake.bar_address = ADDRESS;
 	REQUIRE(!barbuf_buffer_export(&buf, dev, &x), "an export");
 	CHECK(buf->shift == 21 && buf->phase == MIB(10), "the BAR's address is that of its line");

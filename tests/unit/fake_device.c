@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -164,7 +166,6 @@ static const struct barbuf_sys sys = {
 struct barbuf_device *fake_device_open(void)
 {
 	struct barbuf_device *dev = NULL;
-	int ret;
 
 	memset(&fake, 0, sizeof(fake));
 	fake.areas = 1;
@@ -176,8 +177,8 @@ struct barbuf_device *fake_device_open(void)
 			bar_fd = dup3(fd, DEVICE_FD, O_CLOEXEC);
 		close(fd);
 	}
-	ret = bar_fd < 0 ? -errno : barbuf__device_adopt(&dev, DEVICE_FD, &sys);
-	CHECK(!ret, "a device (%s)", strerror(-ret));
+	if (bar_fd < 0 || barbuf__device_adopt(&dev, DEVICE_FD, &sys))
+		return NULL;
 	return dev;
 }
 

@@ -8,8 +8,6 @@
 
 #include <barbuf.h>
 
-#include "tap.h"
-
 #define FAKE_BAR 2
 #define FAKE_BAR_SIZE (4ull << 30)
 
@@ -24,7 +22,7 @@ extern struct fake_device {
 	char name[64];
 } fake;
 
-/* NULL when that failed and was reported. */
+/* NULL when that failed. */
 struct barbuf_device *fake_device_open(void);
 /* Descriptors of this process. */
 unsigned int open_fds(void);

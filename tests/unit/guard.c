@@ -154,8 +154,11 @@ static void deaths(void)
 	CHECK(KILLED_BY(in_child(bare_access_after_failure), SIGBUS), "and after one that failed");
 	CHECK(KILLED_BY(in_child(guarded_access_without_handler), SIGBUS),
 	      "without the handler the accesses are plain ones");
-	CHECK(KILLED_BY(in_child(guarded_access_with_sigbus_blocked), SIGBUS),
-	      "with SIGBUS blocked a fault kills");
+	if (USER_EMULATION)
+		tap_skip("with SIGBUS blocked a fault kills", "in user emulation it hangs");
+	else
+		CHECK(KILLED_BY(in_child(guarded_access_with_sigbus_blocked), SIGBUS),
+		      "with SIGBUS blocked a fault kills");
 }
 
 int main(void)

@@ -124,6 +124,12 @@ static int ignored_kill(void)
 	over(SIG_IGN, 0);
 	MUST(!kill(getpid(), SIGBUS));
 	MUST(!raise(SIGBUS));
+	return 0;
+}
+
+static int ignored_memory_error(void)
+{
+	over(SIG_IGN, 0);
 	MUST(!send_code(BUS_MCEERR_AO));
 	return 0;
 }
@@ -378,7 +384,7 @@ static void *send_many(void *arg)
 		pthread_kill(*to, SIGBUS);
 		sent++;
 		while (arrived == before && !stop)
-			;
+			sched_yield();
 	}
 	return NULL;
 }
@@ -467,9 +473,16 @@ int main(void)
 
 	dies(default_fault, "over the default: a fault elsewhere kills");
 	dies(default_kill, "over the default: kill() kills");
-	dies(default_memory_error, "over the default: a memory error that is only told kills");
 	lives(ignored_kill, "over an ignored SIGBUS: what was sent is ignored");
 	dies(ignored_fault, "over an ignored SIGBUS: a fault kills");
+	if (USER_EMULATION) {
+		tap_skip("a memory error that is only told",
+			 "user emulation cannot deliver a siginfo of ours");
+	} else {
+		dies(default_memory_error,
+		     "over the default: a memory error that is only told kills");
+		lives(ignored_memory_error, "over an ignored SIGBUS it is ignored");
+	}
 	lives(plain_handler, "a plain handler gets faults elsewhere, and only those");
 	lives(plain_handler_kill, "a plain handler gets what was sent");
 	lives(info_handler, "a handler with SA_SIGINFO gets the siginfo and the context");

@@ -10,6 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* make check-arm64 runs the tests in QEMU's user emulation, which cannot do everything. */
+#ifndef USER_EMULATION
+#define USER_EMULATION 0
+#endif
+
 /* @good pages of a file, and @bad pages past its end. NULL: failed. */
 __attribute__((unused)) static char *pages_map(size_t good, size_t bad)
 {
