@@ -558,64 +558,6 @@ static void fails_alone(void)
 	close(revoked.fd);
 }
 
-static atomic_int order_of[2];
-static atomic_int nr_order;
-
-static void gone_in_order(struct barbuf_map *map, enum barbuf_gone why, void *arg)
-{
-	int i = atomic_fetch_add(&nr_order, 1);
-
-	if (i < 2)
-		order_of[i] = why;
-}
-
-static void *fail_once_a_round(void *arg)
-{
-	uint64_t v;
-	int i;
-
-	for (i = 0; i < 3000; i++) {
-		pthread_barrier_wait(&barrier);
-		usleep(arg ? i % 200 : 0);
-		barbuf_map_read64(shared, 0, &v);
-		pthread_barrier_wait(&barrier);
-	}
-	return NULL;
-}
-
-/* What is told last is how it is. */
-static void tells_in_order(void)
-{
-	const struct barbuf_map_options o = { .gone = gone_in_order };
-	unsigned int i, turned = 0;
-	pthread_t t[2];
-
-	pthread_barrier_init(&barrier, NULL, 3);
-	for (i = 0; i < 2; i++)
-		if (pthread_create(&t[i], NULL, fail_once_a_round, (void *)(uintptr_t)i))
-			_exit(1);
-	for (i = 0; i < 3000; i++) {
-		struct barbuf_buffer *buf = NULL;
-		const struct barbuf_range range = { 0, page };
-		const struct barbuf_export x = { .bar = FAKE_BAR, .ranges = &range, .nr_ranges = 1 };
-
-		if (barbuf_buffer_export(&buf, dev, &x) || barbuf_map(&shared, buf, &o))
-			_exit(1);
-		suspend(buf->fd, true);
-		nr_order = 0;
-		pthread_barrier_wait(&barrier);
-		usleep(100 + i % 100);
-		fcntl(buf->fd, F_ADD_SEALS, F_SEAL_SEAL);
-		pthread_barrier_wait(&barrier);
-		turned += nr_order == 2 && order_of[0] == BARBUF_GONE_REVOKED;
-		barbuf_unmap(shared);
-		barbuf_buffer_free(buf);
-	}
-	for (i = 0; i < 2; i++)
-		pthread_join(t[i], NULL);
-	CHECK(!turned, "suspended is never told after revoked (%u of 3000)", turned);
-}
-
 int main(void)
 {
 	page = sysconf(_SC_PAGESIZE);
@@ -637,7 +579,6 @@ int main(void)
 	tells();
 	tells_while_telling();
 	one_of_many_tells();
-	tells_in_order();
 	fails_alone();
 	barbuf_device_close(dev);
 	return tap_done();
