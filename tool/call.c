@@ -128,23 +128,22 @@ static void split_command(struct call *c, int *argc, char **argv)
 	}
 }
 
+/* Optional arguments may stand before others: which is which is the command's to tell. */
 static int check_args(const struct call *c)
 {
-	const struct arg_desc *a = c->cmd->args;
-	size_t i;
+	size_t required = 0, most = 0;
+	const struct arg_desc *a;
 
-	for (i = 0; a && a->name; a++, i++) {
-		if (i >= c->nr_args) {
-			if (a->optional)
-				return -1;
+	for (a = c->cmd->args; a && a->name; a++, most++) {
+		required += !a->optional;
+		if (required > c->nr_args)
 			return wrong(c, a->name, "", "is missing (see barbuf %s --help)",
 				     c->cmd->name);
-		}
 		if (a->repeat)
 			return -1;
 	}
-	if (i < c->nr_args)
-		return wrong(c, "argument", c->args[i], "one too many (takes %zu)", i);
+	if (c->nr_args > most)
+		return wrong(c, "argument", c->args[most], "one too many (takes %zu)", most);
 	return -1;
 }
 

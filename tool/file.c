@@ -180,7 +180,7 @@ int file_write(const char *root, bool create, const char *text, const char *fmt,
 
 	if (path_error)
 		return path_error;
-	fd = open(path, O_WRONLY | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0), 0644);
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_TRUNC | (create ? O_CREAT : 0), 0644);
 	if (fd < 0)
 		return -errno;
 	n = write(fd, text, len);

@@ -15,11 +15,20 @@
 
 /* In the order in which --help lists them. */
 #define TOOL_COMMANDS(X) \
+	X(doctor)        \
 	X(list)          \
 	X(bind)          \
 	X(unbind)        \
+	X(export)        \
+	X(map)           \
+	X(peek)          \
+	X(poke)          \
+	X(dump)          \
+	X(fill)          \
 	X(ps)            \
-	X(revoke)
+	X(revoke)        \
+	X(trace)         \
+	X(bench)
 
 #define TOOL_COMMAND_ENUM(name) CMD_##name,
 enum tool_command_id { TOOL_COMMANDS(TOOL_COMMAND_ENUM) NR_COMMANDS };

@@ -414,9 +414,8 @@ int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
  * barbuf_buffer_recv() - receive a buffer
  * @out: the buffer, the caller's until barbuf_buffer_free()
  *
- * The size and the access mode are checked against the kernel's: the buffer is
- * never less than what the sender says. The name is the sender's word, and so are
- * memory attribute and alignment, which can do no more harm than a slow mapping.
+ * Size and access mode are the kernel's, and not less than what the sender says.
+ * For name, memory attribute and alignment there is the sender's word alone.
  *
  * Errors: -EPIPE: the peer closed the socket; -EBADMSG: no buffer message, cut
  * short, or with other descriptors than one DMABUF of the size it tells;

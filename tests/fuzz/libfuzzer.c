@@ -2,17 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "oracle.h"
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct oracle_stats stats;
-	const char *why = oracle_check(data, size, &stats);
+	const char *why = fuzz_subject.check(data, size);
 
 	if (why) {
-		fprintf(stderr, "layout: %s\n", why);
+		fprintf(stderr, "%s: %s\n", fuzz_subject.name, why);
 		abort();
 	}
 	return 0;

@@ -169,7 +169,10 @@ static void hostile(void)
 	v.len = UINT32_MAX;
 	refuse("a length of 2^32 - 1", &v, WIRE_HEAD + 4, 1, true, room, -EBADMSG);
 	v.len = sizeof(v.payload);
-	refuse("a byte more than the longest", &v, sizeof(v), 1, true, sizeof(v), -EBADMSG);
+	refuse("a byte more than the longest", &v, WIRE_HEAD + v.len, 1, true, v.len, -EBADMSG);
+	v.len = BARBUF_MESSAGE_MAX;
+	refuse("a byte more than the longest and than it says", &v, WIRE_HEAD + v.len + 1, 1, true,
+	       v.len, -EBADMSG);
 }
 
 /* The kernel makes one of them. */

@@ -6,7 +6,7 @@
 
 #include "layout.h"
 
-#include "oracle.h"
+#include "fuzz.h"
 
 #define PAGE UINT64_C(4096)
 #define TIB (UINT64_C(1) << 40)
@@ -22,6 +22,17 @@ struct subject {
 	u64 size;
 	struct vfio_pci_layout layout;
 };
+
+#define NR_LEAVES 4
+
+/* What has been asked so far. */
+static struct {
+	uint64_t lookups;
+	uint64_t merged; /* ranges that merging removed */
+	uint64_t high; /* lookups at offsets of 1 TiB and more */
+	uint64_t leaf_yes[NR_LEAVES]; /* by leaf size, smallest first */
+	uint64_t leaf_no[NR_LEAVES];
+} stats;
 
 struct input {
 	const uint8_t *data;
@@ -159,7 +170,7 @@ static const char *check_merge(const struct subject *s)
 	return NULL;
 }
 
-static const char *check_find(const struct subject *s, u64 offset, struct oracle_stats *stats)
+static const char *check_find(const struct subject *s, u64 offset)
 {
 	struct vfio_pci_extent got = { 1, 2, 3 };
 	struct vfio_pci_extent want = { 1, 2, 3 };
@@ -167,8 +178,8 @@ static const char *check_find(const struct subject *s, u64 offset, struct oracle
 
 	got_found = vfio_pci_layout_find(&s->layout, offset, &got);
 	want_found = naive_find(s, offset, &want);
-	stats->lookups++;
-	stats->high += want_found && offset >= TIB;
+	stats.lookups++;
+	stats.high += want_found && offset >= TIB;
 	if (got_found != want_found)
 		return wrong("offset %#" PRIx64 " of %#" PRIx64 ": %s", offset, s->size,
 			     got_found ? "found outside" : "not found");
@@ -243,7 +254,7 @@ static const char *check_window(const struct subject *s, u64 addr, u64 vma_start
 	return NULL;
 }
 
-static const char *check_leaf(const struct subject *s, struct input *in, struct oracle_stats *stats)
+static const char *check_leaf(const struct subject *s, struct input *in)
 {
 	static const u64 leaves[NR_LEAVES] = { PAGE, 16 * PAGE, 2ull << 20, 1ull << 30 };
 	unsigned int order = take(in, 1) % NR_LEAVES;
@@ -280,29 +291,29 @@ static const char *check_leaf(const struct subject *s, struct input *in, struct 
 			     leaf, addr, vma_start, vma_end, pgoff * PAGE,
 			     got ? "allowed" : "refused");
 	if (got)
-		stats->leaf_yes[order]++;
+		stats.leaf_yes[order]++;
 	else
-		stats->leaf_no[order]++;
+		stats.leaf_no[order]++;
 	return check_window(s, addr, vma_start, vma_end, pgoff * PAGE);
 }
 
 /* Around each boundary of the ranges as given. */
-static const char *check_boundaries(const struct subject *s, struct oracle_stats *stats)
+static const char *check_boundaries(const struct subject *s)
 {
 	const char *why = NULL;
 	u64 at = 0;
 	u32 i;
 
 	for (i = 0; i < s->nr && !why; i++) {
-		why = check_find(s, at, stats);
+		why = check_find(s, at);
 		if (!why)
-			why = check_find(s, at + s->given[i].len - 1, stats);
+			why = check_find(s, at + s->given[i].len - 1);
 		at += s->given[i].len;
 	}
 	return why;
 }
 
-const char *oracle_check(const uint8_t *data, size_t size, struct oracle_stats *stats)
+static const char *check(const uint8_t *data, size_t size)
 {
 	static struct subject s;
 	struct input in = { data, size };
@@ -315,19 +326,54 @@ const char *oracle_check(const uint8_t *data, size_t size, struct oracle_stats *
 	memset(s.starts, 0xff, sizeof(s.starts));
 	s.layout.nr = vfio_pci_layout_merge(s.merged, s.nr);
 	vfio_pci_layout_init(&s.layout, s.merged, s.layout.nr > 1 ? s.starts : NULL, s.layout.nr);
-	stats->merged += s.nr - s.layout.nr;
+	stats.merged += s.nr - s.layout.nr;
 
 	why = check_merge(&s);
 	if (!why)
-		why = check_boundaries(&s, stats);
+		why = check_boundaries(&s);
 	if (!why)
-		why = check_find(&s, s.size, stats);
+		why = check_find(&s, s.size);
 	if (!why)
-		why = check_find(&s, UINT64_MAX, stats);
+		why = check_find(&s, UINT64_MAX);
 	for (i = 0; i < MAX_QUESTIONS && in.left && !why; i++) {
-		why = check_find(&s, take(&in, 6) % (s.size + PAGE), stats);
+		why = check_find(&s, take(&in, 6) % (s.size + PAGE));
 		if (!why)
-			why = check_leaf(&s, &in, stats);
+			why = check_leaf(&s, &in);
 	}
 	return why;
 }
+
+static const char *coverage(unsigned int i, bool *met)
+{
+	static const char *const leaf_names[NR_LEAVES] = { "4K", "64K", "2M", "1G" };
+	static char text[128];
+
+	if (i == 0) {
+		*met = stats.merged;
+		snprintf(text, sizeof(text), "%" PRIu64 " ranges were merged", stats.merged);
+	} else if (i == 1) {
+		*met = stats.high && stats.high < stats.lookups / 2;
+		snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64 " lookups were beyond 1 TiB",
+			 stats.high, stats.lookups);
+	} else if (i == 2) {
+		*met = stats.leaf_yes[0] && !stats.leaf_no[0];
+		snprintf(text, sizeof(text), "one page can always be mapped");
+	} else if (i - 2 < NR_LEAVES) {
+		uint64_t yes = stats.leaf_yes[i - 2], no = stats.leaf_no[i - 2];
+
+		*met = yes && no;
+		snprintf(text, sizeof(text),
+			 "leaves of %s: %" PRIu64 " allowed, %" PRIu64 " refused",
+			 leaf_names[i - 2], yes, no);
+	} else {
+		return NULL;
+	}
+	return text;
+}
+
+const struct fuzz_subject fuzz_subject = {
+	.name = "layout",
+	.check = check,
+	.coverage = coverage,
+	.iterations = 30000,
+};
