@@ -38,7 +38,7 @@ int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd)
 
 static void link_buffer(struct barbuf_device *dev, struct barbuf_buffer *buf)
 {
-	struct barbuf__exported *exported = barbuf__device_exported(dev);
+	struct barbuf__exported *exported = &dev->exported;
 
 	pthread_mutex_lock(&exported->lock);
 	buf->dev = dev;
@@ -49,7 +49,7 @@ static void link_buffer(struct barbuf_device *dev, struct barbuf_buffer *buf)
 
 static void unlink_buffer(struct barbuf_buffer *buf)
 {
-	struct barbuf__exported *exported = barbuf__device_exported(buf->dev);
+	struct barbuf__exported *exported = &buf->dev->exported;
 	struct barbuf_buffer **p;
 
 	pthread_mutex_lock(&exported->lock);
@@ -60,14 +60,25 @@ static void unlink_buffer(struct barbuf_buffer *buf)
 	buf->dev = NULL;
 }
 
-void barbuf__buffers_orphan(struct barbuf_device *dev)
+void barbuf__exported_init(struct barbuf__exported *exported)
 {
-	struct barbuf__exported *exported = barbuf__device_exported(dev);
+	pthread_mutex_init(&exported->lock, NULL);
+	exported->first = NULL;
+	exported->owner = getpid();
+}
+
+void barbuf__exported_end(struct barbuf_device *dev)
+{
 	struct barbuf_buffer *buf;
 
-	for (buf = exported->first; buf; buf = buf->next)
+	for (buf = dev->exported.first; buf; buf = buf->next) {
+		/* A kernel that cannot revoke ends it when the device is closed at last. */
+		if (dev->exported.owner == getpid())
+			barbuf_device_revoke(dev, buf->fd);
 		buf->dev = NULL;
-	exported->first = NULL;
+	}
+	dev->exported.first = NULL;
+	pthread_mutex_destroy(&dev->exported.lock);
 }
 
 /* A kernel without the call: the caller asked for something that is not offered. */
@@ -78,7 +89,7 @@ static int offered(int ret)
 
 static int set_name(struct barbuf_device *dev, int fd, const char *name)
 {
-	const struct barbuf_sys *sys = barbuf__device_sys(dev);
+	const struct barbuf_sys *sys = dev->sys;
 
 	return offered(sys->ioctl(sys->ctx, fd, DMA_BUF_SET_NAME, (void *)name));
 }

@@ -24,8 +24,11 @@ struct barbuf_buffer {
 /* A buffer around @fd with what the kernel says of it. @fd is the buffer's on success. */
 int barbuf__buffer_wrap(struct barbuf_buffer **out, int fd);
 
-/* The device is about to be closed: its buffers forget it. */
-void barbuf__buffers_orphan(struct barbuf_device *dev);
+struct barbuf__exported;
+
+void barbuf__exported_init(struct barbuf__exported *exported);
+/* The device is about to be closed: its buffers end, and forget it. */
+void barbuf__exported_end(struct barbuf_device *dev);
 
 /* What the kernel says of a DMABUF. */
 struct barbuf__dmabuf {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "device.h"
 
@@ -15,6 +16,7 @@ int barbuf__container_new(struct barbuf_container **out, enum barbuf_iommu iommu
 		return -ENOMEM;
 	c->sys = sys;
 	c->fd = -1;
+	c->owner = getpid();
 
 	switch (iommu) {
 	case BARBUF_IOMMU_ANY:
@@ -99,6 +101,11 @@ static int decide(struct barbuf_container *c, struct barbuf_device *dev,
 	return 0;
 }
 
+static bool is_forbidden(int error)
+{
+	return error == -EACCES || error == -EPERM;
+}
+
 static int enter_any(struct barbuf_container *c, struct barbuf_device *dev)
 {
 	bool has_iommufd, has_type1;
@@ -110,8 +117,12 @@ static int enter_any(struct barbuf_container *c, struct barbuf_device *dev)
 	ret = decide(c, dev, &barbuf__type1, &has_type1);
 	if (!ret || has_type1 || !is_out_of_reach(ret))
 		return ret;
-	/* Only one is there: its answer counts. */
-	return has_iommufd ? first : -EOPNOTSUPP;
+	/* Only one is there, or there but not for this user: its answer counts. */
+	if (has_iommufd)
+		return first;
+	if (is_forbidden(ret))
+		return ret;
+	return is_forbidden(first) ? first : -EOPNOTSUPP;
 }
 
 int barbuf__container_enter(struct barbuf_container *c, struct barbuf_device *dev)

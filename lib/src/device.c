@@ -62,7 +62,7 @@ int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, c
 	if (ret)
 		goto err_close;
 
-	pthread_mutex_init(&dev->exported.lock, NULL);
+	barbuf__exported_init(&dev->exported);
 	*out = dev;
 	return 0;
 
@@ -118,7 +118,7 @@ int barbuf__device_adopt(struct barbuf_device **out, int fd, const struct barbuf
 		return ret;
 	}
 	find_address(dev);
-	pthread_mutex_init(&dev->exported.lock, NULL);
+	barbuf__exported_init(&dev->exported);
 	*out = dev;
 	return 0;
 }
@@ -132,24 +132,14 @@ void barbuf_device_close(struct barbuf_device *dev)
 {
 	if (!dev)
 		return;
+	/* The kernel would wait for whoever else holds the device open, a BAR's mapping too. */
+	barbuf__exported_end(dev);
 	barbuf__close(dev->sys, dev->fd);
 	if (dev->container)
 		barbuf__container_leave(dev->container, dev);
 	if (dev->owns_container)
 		barbuf_container_free(dev->container);
-	barbuf__buffers_orphan(dev);
-	pthread_mutex_destroy(&dev->exported.lock);
 	free(dev);
-}
-
-struct barbuf__exported *barbuf__device_exported(struct barbuf_device *dev)
-{
-	return &dev->exported;
-}
-
-const struct barbuf_sys *barbuf__device_sys(const struct barbuf_device *dev)
-{
-	return dev->sys;
 }
 
 int barbuf_device_fd(const struct barbuf_device *dev)
@@ -269,7 +259,7 @@ int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct ba
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
 	struct vfio_region_info *info;
-	size_t count = 0, i;
+	size_t room = *nr, i;
 	int ret;
 
 	ret = get_region_caps(dev, index, &info);
@@ -277,29 +267,25 @@ int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct ba
 		return ret;
 	sparse = find_sparse(info);
 
-	if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP)) {
-		count = 0;
-	} else if (!sparse) {
-		if (*nr)
-			areas[0] = (struct barbuf_range){ 0, info->size };
-		count = 1;
-	} else {
-		for (i = 0; i < sparse->nr_areas; i++) {
-			if (!sparse->areas[i].size)
-				continue;
-			if (count < *nr)
-				areas[count] = (struct barbuf_range){ sparse->areas[i].offset,
-								      sparse->areas[i].size };
-			count++;
-		}
+	*nr = 0;
+	if (sparse && info->flags & VFIO_REGION_INFO_FLAG_MMAP) {
+		for (i = 0; i < sparse->nr_areas; i++)
+			*nr += !!sparse->areas[i].size;
+	} else if (info->flags & VFIO_REGION_INFO_FLAG_MMAP) {
+		*nr = 1;
+	}
+	if (*nr > room) {
+		ret = -ENOSPC;
+	} else if (*nr && !sparse) {
+		areas[0] = (struct barbuf_range){ 0, info->size };
+	} else if (*nr) {
+		for (i = 0; i < sparse->nr_areas; i++)
+			if (sparse->areas[i].size)
+				*areas++ = (struct barbuf_range){ sparse->areas[i].offset,
+								  sparse->areas[i].size };
+		qsort(areas - *nr, *nr, sizeof(*areas), by_offset);
 	}
 	free(info);
-
-	if (count > *nr)
-		ret = -ENOSPC;
-	else if (count)
-		qsort(areas, count, sizeof(*areas), by_offset);
-	*nr = count;
 	return ret;
 }
 

@@ -40,7 +40,7 @@ struct barbuf__iommu {
 	int (*unmap)(struct barbuf_container *c, const struct barbuf__mapping *m);
 	/* The last device has left. May be missing. */
 	void (*unmap_all)(struct barbuf_container *c);
-	/* Try to map a DMABUF for DMA, where nothing is mapped. May be missing. */
+	/* Would a DMABUF be mapped for DMA? Where no device sees it. May be missing. */
 	int (*try_import)(struct barbuf_container *c, int fd, uint64_t len);
 	/* Which addresses the devices can use. The caller frees *out. */
 	int (*iova_ranges)(struct barbuf_container *c, struct barbuf_range **out, size_t *nr);
@@ -53,6 +53,7 @@ extern const struct barbuf__iommu barbuf__iommufd;
 struct barbuf__exported {
 	pthread_mutex_t lock; /* of the list; exports may run at the same time */
 	struct barbuf_buffer *first;
+	pid_t owner; /* a forked child lets go of its copies alone */
 };
 
 struct barbuf__group;
@@ -61,6 +62,7 @@ struct barbuf_container {
 	const struct barbuf_sys *sys;
 	const struct barbuf__iommu *iommu; /* NULL: the first device decides */
 	int fd; /* /dev/vfio/vfio or /dev/iommu */
+	pid_t owner; /* a forked child lets go of its copies alone */
 	unsigned int nr_devices;
 	struct barbuf__mapping *mappings;
 	struct barbuf__group *groups; /* type1 */
@@ -86,7 +88,6 @@ int barbuf__device_adopt(struct barbuf_device **out, int fd, const struct barbuf
 int barbuf__device_advice(const struct barbuf_sys *sys, const char *address, int error, char *text,
 			  size_t size);
 
-struct barbuf__exported *barbuf__device_exported(struct barbuf_device *dev);
 const struct barbuf_sys *barbuf__device_sys(const struct barbuf_device *dev);
 
 /* Open @dev in @c, which decides for an interface if it has not yet. */
@@ -94,6 +95,8 @@ int barbuf__container_enter(struct barbuf_container *c, struct barbuf_device *de
 /* The reverse, when dev->fd is closed. */
 void barbuf__container_leave(struct barbuf_container *c, struct barbuf_device *dev);
 
+/* Can the devices use this window at all? When it cannot be told: true. */
+bool barbuf__is_addressable(struct barbuf_container *c, uint64_t iova, uint64_t len);
 /* Forget all mappings: the last device has left. */
 void barbuf__dma_forget(struct barbuf_container *c);
 

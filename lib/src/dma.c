@@ -199,11 +199,27 @@ int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len)
 	return 0;
 }
 
+bool barbuf__is_addressable(struct barbuf_container *c, uint64_t iova, uint64_t len)
+{
+	struct barbuf_range *ranges;
+	bool found = false;
+	size_t nr, i;
+
+	if (c->iommu->iova_ranges(c, &ranges, &nr))
+		return true;
+	for (i = 0; i < nr && !found; i++)
+		found = iova >= ranges[i].offset &&
+			iova + (len - 1) <= ranges[i].offset + (ranges[i].length - 1);
+	free(ranges);
+	return found;
+}
+
 void barbuf__dma_forget(struct barbuf_container *c)
 {
 	struct barbuf__mapping *m;
 
-	if (c->mappings && c->iommu->unmap_all)
+	/* What a child has inherited is still its parent's. */
+	if (c->mappings && c->iommu->unmap_all && c->owner == getpid())
 		c->iommu->unmap_all(c);
 	while ((m = c->mappings)) {
 		c->mappings = m->next;

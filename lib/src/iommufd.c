@@ -119,25 +119,9 @@ err:
 	return ret;
 }
 
-/* Can the devices use this window at all? An error counts as yes. */
-static bool is_addressable(struct barbuf_container *c, uint64_t iova, uint64_t len)
-{
-	struct barbuf_range *ranges;
-	bool found = false;
-	size_t nr, i;
-
-	if (iommufd_iova_ranges(c, &ranges, &nr))
-		return true;
-	for (i = 0; i < nr && !found; i++)
-		found = iova >= ranges[i].offset &&
-			iova + (len - 1) <= ranges[i].offset + (ranges[i].length - 1);
-	free(ranges);
-	return found;
-}
-
 static int map_error(struct barbuf_container *c, const struct barbuf__mapping *m, int ret)
 {
-	if (ret == -EOVERFLOW || (ret == -EINVAL && !is_addressable(c, m->iova, m->len)))
+	if (ret == -EOVERFLOW || (ret == -EINVAL && !barbuf__is_addressable(c, m->iova, m->len)))
 		return -ERANGE;
 	return ret;
 }
@@ -196,28 +180,27 @@ static void iommufd_unmap_all(struct barbuf_container *c)
 	barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_UNMAP, &arg);
 }
 
-/* Where the kernel chooses. */
+/* In an address space of its own, which no device uses. */
 static int iommufd_try_import(struct barbuf_container *c, int fd, uint64_t len)
 {
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct iommu_destroy destroy = { .size = sizeof(destroy) };
 	struct iommu_ioas_map_file map = {
 		.size = sizeof(map),
 		.flags = IOMMU_IOAS_MAP_READABLE,
-		.ioas_id = c->ioas,
 		.fd = fd,
-		.length = len,
-	};
-	struct iommu_ioas_unmap unmap = {
-		.size = sizeof(unmap),
-		.ioas_id = c->ioas,
 		.length = len,
 	};
 	int ret;
 
-	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_MAP_FILE, &map);
+	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_ALLOC, &alloc);
 	if (ret)
 		return ret;
-	unmap.iova = map.iova;
-	return barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_UNMAP, &unmap);
+	map.ioas_id = alloc.out_ioas_id;
+	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_MAP_FILE, &map);
+	destroy.id = alloc.out_ioas_id;
+	barbuf__ioctl(c->sys, c->fd, IOMMU_DESTROY, &destroy);
+	return ret;
 }
 
 const struct barbuf__iommu barbuf__iommufd = {

@@ -17,7 +17,7 @@ uint64_t barbuf__bar_address(const struct barbuf_device *dev, uint32_t bar)
 		return 0;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource",
 		 barbuf_device_address(dev));
-	if (barbuf__read_file(barbuf__device_sys(dev), path, text, sizeof(text)) < 0)
+	if (barbuf__read_file(dev->sys, path, text, sizeof(text)) < 0)
 		return 0;
 
 	/* A line a resource: first address, last address, flags. */

@@ -202,8 +202,7 @@ static int type1_map(struct barbuf_container *c, const struct barbuf__mapping *m
 	int ret;
 
 	ret = barbuf__ioctl(c->sys, c->fd, VFIO_IOMMU_MAP_DMA, &arg);
-	/* Alignment has been checked; what is left is a window that is reserved or too high. */
-	return ret == -EINVAL ? -ERANGE : ret;
+	return ret == -EINVAL && !barbuf__is_addressable(c, m->iova, m->len) ? -ERANGE : ret;
 }
 
 static int type1_unmap(struct barbuf_container *c, const struct barbuf__mapping *m)

@@ -82,6 +82,13 @@ struct vfio_device_attach_iommufd_pt {
 
 /* Linux 6.2: the IOAS of an iommufd. */
 #ifndef IOMMU_IOAS_ALLOC
+#define IOMMU_DESTROY _IO(';', 0x80)
+
+struct iommu_destroy {
+	__u32 size;
+	__u32 id;
+};
+
 #define IOMMU_IOAS_ALLOC _IO(';', 0x81)
 
 struct iommu_ioas_alloc {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <barbuf.h>
@@ -129,12 +130,35 @@ static void outlives_the_device(void)
 	      "the others are still the device's");
 	revokes = fake.revokes;
 	barbuf_device_close(dev);
+	CHECK(fake.revokes == revokes + 2, "which revokes what is left when it is closed");
 	CHECK(barbuf_buffer_revoke(buf[0]) == -EOPNOTSUPP &&
-		      barbuf_buffer_revoke(buf[2]) == -EOPNOTSUPP && fake.revokes == revokes,
+		      barbuf_buffer_revoke(buf[2]) == -EOPNOTSUPP && fake.revokes == revokes + 2,
 	      "without their device they cannot be revoked");
 	CHECK(barbuf_buffer_size(buf[2]) == 0x3000, "but still be described");
 	barbuf_buffer_free(buf[2]);
 	barbuf_buffer_free(buf[0]);
+}
+
+/* What a forked child closes is its copies; the parent goes on lending. */
+static void child_closes(void)
+{
+	struct barbuf_device *dev = fake_device_open();
+	struct barbuf_buffer *buf;
+	int status = 0;
+	pid_t pid;
+
+	REQUIRE(dev && !barbuf_buffer_export(&buf, dev, &plain), "a device and a buffer");
+	pid = fork();
+	if (!pid) {
+		unsigned int revokes = fake.revokes;
+
+		barbuf_device_close(dev);
+		_exit(fake.revokes != revokes);
+	}
+	REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid, "a child");
+	CHECK(WIFEXITED(status) && !WEXITSTATUS(status), "that closes the device revokes nothing");
+	barbuf_buffer_free(buf);
+	barbuf_device_close(dev);
 }
 
 static void adopts(void)
@@ -222,6 +246,7 @@ int main(void)
 	exports();
 	exports_that_fail();
 	outlives_the_device();
+	child_closes();
 	adopts();
 	phases();
 	phase_by_export();

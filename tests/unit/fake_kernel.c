@@ -450,8 +450,20 @@ static int iommufd_ioctl(unsigned long request, void *arg)
 	case IOMMU_IOAS_ALLOC: {
 		struct iommu_ioas_alloc *alloc = arg;
 
-		alloc->out_ioas_id = 77;
+		/* The second is one to try in, for as long as that takes. */
+		alloc->out_ioas_id = k.has_ioas ? 78 : 77;
+		if (k.has_ioas && k.has_scratch++)
+			k.violations++;
+		k.has_ioas = true;
 		return alloc->size == 12 && !alloc->flags ? 0 : -EINVAL;
+	}
+	case IOMMU_DESTROY: {
+		struct iommu_destroy *destroy = arg;
+
+		if (destroy->size != 8 || destroy->id != 78 || !k.has_scratch)
+			return -EINVAL;
+		k.has_scratch = 0;
+		return 0;
 	}
 	case IOMMU_IOAS_IOVA_RANGES: {
 		static const struct iommu_iova_range have[] = { { 0, 0xfedfffff },
@@ -480,10 +492,11 @@ static int iommufd_ioctl(unsigned long request, void *arg)
 
 		if (!k.has_map_file)
 			return -ENOTTY;
-		if (map->size != 40 || map->ioas_id != 77)
+		if (map->size == 40 && map->ioas_id == 78 && k.has_scratch)
+			return 0;
+		if (map->size != 40 || map->ioas_id != 77 ||
+		    !(map->flags & IOMMU_IOAS_MAP_FIXED_IOVA))
 			return -EINVAL;
-		if (!(map->flags & IOMMU_IOAS_MAP_FIXED_IOVA))
-			map->iova = 0x4000000000;
 		return add_mapping(&(struct fake_mapping){ map->iova, map->length, 0, map->start,
 							   map->flags, map->fd });
 	}

@@ -80,6 +80,8 @@ struct fake_kernel {
 	bool has_vfio; /* /dev/vfio/vfio, and the groups */
 	bool has_cdevs; /* /dev/vfio/devices */
 	bool has_map_file;
+	bool has_ioas; /* the first one */
+	int has_scratch; /* a second one, to try an import in */
 	int open_iommufd; /* what these say instead of opening, 0: nothing */
 	int open_cdev;
 	int open_group;

@@ -20,7 +20,7 @@ static void finds(void)
 	k.exports = true;
 	CHECK(!barbuf_device_probe(dev, &got) && got == (ALL_BUT_IMPORT | BARBUF_HAS_IMPORT),
 	      "everything (%#x)", got);
-	CHECK(!k.nr_dma && !k.mmaps && open_count() == 2, "and nothing is left of it");
+	CHECK(!k.nr_dma && !k.mmaps && !k.has_scratch && !k.violations && open_count() == 2, "and nothing is left of it");
 	CHECK((k.feature_flags & VFIO_DEVICE_FEATURE_MASK) == VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE,
 	      "the revoke comes last");
 	k.feature_result = -ENOTTY;
