@@ -78,7 +78,7 @@ static void passed_on(int sig)
 		kill(getppid(), sig);
 		_exit(0);
 	}
-	CHECK(!shell("sleep 10", &status) && status == 128 + sig, "signal %d is passed on: %d", sig,
+	CHECK(!shell("exec sleep 10", &status) && status == 128 + sig, "signal %d is passed on: %d", sig,
 	      status);
 	waitpid(pid, NULL, 0);
 }
