@@ -37,8 +37,9 @@ check-controls: build ## each defect put back on purpose makes its test fail
 check-lab: ## the lab's own tests
 	@lab/test/run
 
-watch-examples: build ## the examples of docs/observability.md print what is written there
-	@tests/observability/run
+watch-examples: build ## the examples of docs/observability.md and docs/cli.md print what is written there
+	@tests/examples/run docs/observability.md
+	@tests/examples/run docs/cli.md
 
 static: ## checkpatch --strict, sparse and W=1 on the kernel code
 	@lab/kernel static
@@ -61,7 +62,8 @@ release: build/release/build.ninja ## what is installed: library, man pages, too
 
 # Under sudo nothing is built: the files would be root's.
 install: $(if $(SUDO_UID),,release) ## DESTDIR=... PREFIX=/usr: install it; sudo: what make release has built
-	@test -e build/release/build.ninja || { echo 'make: run make release first, as yourself' >&2; exit 1; }
+	@ninja -C build/release -n 2>/dev/null | grep -q 'no work to do' || \
+		{ echo 'make: build/release is not up to date: run make release first, as yourself' >&2; exit 1; }
 	@$(MESON) install -C build/release --no-rebuild --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
 uninstall: ## remove what the last make install has put there

@@ -80,15 +80,8 @@ struct vfio_device_attach_iommufd_pt {
 #define VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED 2 /* all of it is the caller's */
 #endif
 
-/* Linux 6.2: objects of an iommufd. */
-#ifndef IOMMU_DESTROY
-#define IOMMU_DESTROY _IO(';', 0x80)
-
-struct iommu_destroy {
-	__u32 size;
-	__u32 id;
-};
-
+/* Linux 6.2: the IOAS of an iommufd. */
+#ifndef IOMMU_IOAS_ALLOC
 #define IOMMU_IOAS_ALLOC _IO(';', 0x81)
 
 struct iommu_ioas_alloc {

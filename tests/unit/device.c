@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * device.c over a kernel of our own: what it asks for, in which order, and that
- * an error at any step leaves nothing open.
+ * Devices of groups and type1 over a kernel of our own: what is asked of it, in
+ * which order, and that an error at any step leaves nothing open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,310 +12,9 @@
 
 #include <barbuf.h>
 
-#include "device.h"
+#include "fake_kernel.h"
 #include "tap.h"
 #include "uapi.h"
-
-#define A0 "0000:01:00.0" /* A0 and A1 share group 12 */
-#define A1 "0000:01:00.1"
-#define B0 "0000:00:04.0" /* alone in group 7 */
-#define FREE "0000:00:1f.0" /* in no group */
-#define SHARED "0000:00:05.0" /* group 8 has a device of another driver */
-
-#define CONFIG_OFFSET (7ull << 40)
-#define CONFIG_SIZE 256
-#define NR_FDS 64
-
-enum kind { CLOSED, CONTAINER, GROUP, DEVICE };
-
-static struct {
-	struct {
-		enum kind kind;
-		unsigned int group;
-		bool attached;
-	} fds[NR_FDS];
-	unsigned int calls; /* that could fail so far */
-	unsigned int fail_at; /* the call to fail, from 1; 0: none */
-	int fail_with;
-	bool has_iommu;
-	unsigned int violations; /* of VFIO's rules, by the library */
-	int api_version;
-	int has_type1;
-	bool can_reset;
-	unsigned int resets;
-	unsigned int set_size; /* of a hot reset; group 12 unless set_groups */
-	unsigned int set_grows; /* how often it is one larger than it was */
-	unsigned int set_groups[4];
-	int reset_fds[8];
-	unsigned int nr_reset_fds;
-	/* the last VFIO_DEVICE_FEATURE */
-	uint32_t feature_argsz, feature_flags;
-	unsigned char feature_data[256];
-	int feature_result;
-	ssize_t short_io; /* bytes that pread and pwrite move, or -1 for all */
-	off_t io_offset;
-} k;
-
-static void fresh_kernel(void)
-{
-	memset(&k, 0, sizeof(k));
-	k.fail_with = -EIO;
-	k.has_type1 = 1;
-	k.set_size = 2;
-	k.set_groups[0] = k.set_groups[1] = 12;
-	k.short_io = -1;
-}
-
-static bool fails(void)
-{
-	return ++k.calls == k.fail_at;
-}
-
-static unsigned int open_count(void)
-{
-	unsigned int n = 0;
-	int i;
-
-	for (i = 0; i < NR_FDS; i++)
-		n += k.fds[i].kind != CLOSED;
-	return n;
-}
-
-/* Low numbers are never given out: a library that takes 0 for "none" is caught by fd 0. */
-static int new_fd(enum kind kind, unsigned int group)
-{
-	int fd;
-
-	for (fd = 0; fd < NR_FDS; fd++) {
-		if (k.fds[fd].kind == CLOSED) {
-			k.fds[fd].kind = kind;
-			k.fds[fd].group = group;
-			k.fds[fd].attached = false;
-			return fd;
-		}
-	}
-	abort();
-}
-
-static int fake_open(void *ctx, const char *path, int flags)
-{
-	unsigned int group;
-	int i;
-
-	if (fails())
-		return k.fail_with;
-	if ((flags & O_ACCMODE) != O_RDWR || !(flags & O_CLOEXEC))
-		k.violations++;
-	if (!strcmp(path, "/dev/vfio/vfio"))
-		return new_fd(CONTAINER, 0);
-	if (sscanf(path, "/dev/vfio/%u", &group) != 1)
-		return -ENOENT;
-	for (i = 0; i < NR_FDS; i++)
-		if (k.fds[i].kind == GROUP && k.fds[i].group == group)
-			return -EBUSY;
-	return new_fd(GROUP, group);
-}
-
-static int fake_close(void *ctx, int fd)
-{
-	int i;
-
-	if (fd < 0 || fd >= NR_FDS || k.fds[fd].kind == CLOSED) {
-		k.violations++;
-		return -EBADF;
-	}
-	/* A group must not go before its devices, nor a container before its groups. */
-	for (i = 0; i < NR_FDS; i++)
-		if ((k.fds[fd].kind == GROUP && k.fds[i].kind == DEVICE &&
-		     k.fds[i].group == k.fds[fd].group) ||
-		    (k.fds[fd].kind == CONTAINER && k.fds[i].kind == GROUP && k.fds[i].attached))
-			k.violations++;
-	k.fds[fd].kind = CLOSED;
-	for (i = 0; i < NR_FDS; i++)
-		if (k.fds[i].kind == GROUP && k.fds[i].attached)
-			return 0;
-	k.has_iommu = false;
-	return 0;
-}
-
-static ssize_t fake_readlink(void *ctx, const char *path, char *buf, size_t size)
-{
-	static const struct {
-		const char *address;
-		const char *group;
-	} devices[] = { { A0, "12" }, { A1, "12" }, { B0, "7" }, { SHARED, "8" }, { FREE, NULL } };
-	char want[128];
-	size_t i;
-
-	if (fails())
-		return k.fail_with;
-	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
-		snprintf(want, sizeof(want), "/sys/bus/pci/devices/%s", devices[i].address);
-		if (!strcmp(path, want))
-			return snprintf(buf, size, "../../../devices/pci0000:00/%s",
-					devices[i].address);
-		strcat(want, "/iommu_group");
-		if (!strcmp(path, want)) {
-			if (!devices[i].group)
-				return -ENOENT;
-			/* readlink() writes no NUL: a library that relies on one must fail */
-			snprintf(buf, size, "../../../kernel/iommu_groups/%s#", devices[i].group);
-			return strlen(buf) - 1;
-		}
-	}
-	return -ENOENT;
-}
-
-static int hot_reset_info(struct vfio_pci_hot_reset_info *info)
-{
-	unsigned int i;
-	size_t room;
-
-	if (!k.set_size)
-		return -ENODEV;
-	room = (info->argsz - sizeof(*info)) / sizeof(info->devices[0]);
-	info->count = k.set_size;
-	if (room < k.set_size) {
-		if (k.set_grows) {
-			k.set_grows--;
-			k.set_size++;
-		}
-		return -ENOSPC;
-	}
-	for (i = 0; i < k.set_size; i++)
-		info->devices[i].group_id = k.set_groups[i];
-	return 0;
-}
-
-static int device_ioctl(unsigned long request, void *arg)
-{
-	switch (request) {
-	case VFIO_DEVICE_GET_INFO: {
-		struct vfio_device_info *info = arg;
-
-		info->flags = VFIO_DEVICE_FLAGS_PCI | (k.can_reset ? VFIO_DEVICE_FLAGS_RESET : 0);
-		info->num_regions = 9;
-		info->num_irqs = 5;
-		return info->argsz >= 20 ? 0 : -EINVAL;
-	}
-	case VFIO_DEVICE_GET_REGION_INFO: {
-		struct vfio_region_info *info = arg;
-
-		if (info->argsz < sizeof(*info) || info->index >= 9)
-			return -EINVAL;
-		info->offset = (uint64_t)info->index << 40;
-		info->size = info->index == VFIO_PCI_CONFIG_REGION_INDEX ? CONFIG_SIZE : 4096;
-		info->flags = VFIO_REGION_INFO_FLAG_READ;
-		return 0;
-	}
-	case VFIO_DEVICE_RESET:
-		k.resets++;
-		return 0;
-	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
-		return hot_reset_info(arg);
-	case VFIO_DEVICE_PCI_HOT_RESET: {
-		struct vfio_pci_hot_reset *reset = arg;
-
-		k.nr_reset_fds = reset->count;
-		memcpy(k.reset_fds, reset->group_fds, reset->count * sizeof(int));
-		return 0;
-	}
-	case VFIO_DEVICE_FEATURE: {
-		struct vfio_device_feature *feature = arg;
-		size_t n = feature->argsz - sizeof(*feature);
-
-		k.feature_argsz = feature->argsz;
-		k.feature_flags = feature->flags;
-		memcpy(k.feature_data, feature->data,
-		       n < sizeof(k.feature_data) ? n : sizeof(k.feature_data));
-		return k.feature_result;
-	}
-	}
-	return -ENOTTY;
-}
-
-static int fake_ioctl(void *ctx, int fd, unsigned long request, void *arg)
-{
-	if (fd < 0 || fd >= NR_FDS || k.fds[fd].kind == CLOSED)
-		return -EBADF;
-	if (fails())
-		return k.fail_with;
-
-	switch (request) {
-	case VFIO_GET_API_VERSION:
-		return k.api_version;
-	case VFIO_CHECK_EXTENSION:
-		return k.has_type1;
-	case VFIO_SET_IOMMU:
-		if (k.has_iommu)
-			return -EINVAL;
-		k.has_iommu = true;
-		return 0;
-	case VFIO_GROUP_GET_STATUS: {
-		struct vfio_group_status *status = arg;
-
-		status->flags = k.fds[fd].group == 8 ? 0 : VFIO_GROUP_FLAGS_VIABLE;
-		return 0;
-	}
-	case VFIO_GROUP_SET_CONTAINER:
-		if (k.fds[*(int *)arg].kind != CONTAINER)
-			k.violations++;
-		k.fds[fd].attached = true;
-		return 0;
-	case VFIO_GROUP_GET_DEVICE_FD:
-		if (!k.fds[fd].attached || !k.has_iommu)
-			return -EINVAL;
-		return new_fd(DEVICE, k.fds[fd].group);
-	}
-	return device_ioctl(request, arg);
-}
-
-static ssize_t fake_pread(void *ctx, int fd, void *buf, size_t len, off_t offset)
-{
-	if (fails())
-		return k.fail_with;
-	k.io_offset = offset;
-	memset(buf, 0x5a, len);
-	return k.short_io >= 0 ? k.short_io : (ssize_t)len;
-}
-
-static ssize_t fake_pwrite(void *ctx, int fd, const void *buf, size_t len, off_t offset)
-{
-	if (fails())
-		return k.fail_with;
-	k.io_offset = offset;
-	return k.short_io >= 0 ? k.short_io : (ssize_t)len;
-}
-
-static const struct barbuf_sys fake = {
-	.open = fake_open,
-	.close = fake_close,
-	.readlink = fake_readlink,
-	.ioctl = fake_ioctl,
-	.pread = fake_pread,
-	.pwrite = fake_pwrite,
-};
-
-/* A container with one device in it; NULL when that failed and was reported. */
-static struct barbuf_device *open_one(struct barbuf_container **c, const char *address)
-{
-	struct barbuf_device *dev = NULL;
-	int ret;
-
-	fresh_kernel();
-	ret = barbuf__container_new(c, BARBUF_IOMMU_TYPE1, &fake);
-	if (!ret)
-		ret = barbuf_device_open(&dev, *c, address);
-	CHECK(!ret, "%s opens (%s)", address, strerror(-ret));
-	return dev;
-}
-
-static void close_one(struct barbuf_container *c, struct barbuf_device *dev)
-{
-	barbuf_device_close(dev);
-	CHECK(!barbuf_container_free(c) && !open_count() && !k.violations,
-	      "all is closed, in order (%u open, %u rules broken)", open_count(), k.violations);
-}
 
 static void opens_and_closes(void)
 {
@@ -323,7 +22,7 @@ static void opens_and_closes(void)
 	struct barbuf_device *none = (void *)1;
 	struct barbuf_container *c;
 
-	a0 = open_one(&c, A0);
+	a0 = open_one(&c, BARBUF_IOMMU_TYPE1, A0);
 	if (!a0)
 		return;
 	CHECK(!strcmp(barbuf_device_address(a0), A0), "a device knows its address");
@@ -390,11 +89,14 @@ static void refuses_kernels(void)
 
 	fresh_kernel();
 	k.api_version = 1;
-	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT && !open_count(),
+	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT &&
+		      !open_count(),
 	      "another API version");
 	fresh_kernel();
 	k.has_type1 = 0;
-	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT && !open_count(), "no type1");
+	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT &&
+		      !open_count(),
+	      "no type1");
 	CHECK(c == (void *)1, "no container is returned");
 }
 
@@ -441,7 +143,7 @@ static void describes(void)
 	struct barbuf_container *c;
 	struct barbuf_device *dev;
 
-	dev = open_one(&c, B0);
+	dev = open_one(&c, BARBUF_IOMMU_TYPE1, B0);
 	if (!dev)
 		return;
 	CHECK(!barbuf_device_get_info(dev, &info) && info.num_regions == 9 && info.num_irqs == 5 &&
@@ -449,7 +151,7 @@ static void describes(void)
 	      "what the device is");
 	CHECK(!barbuf_device_get_region(dev, 2, &region) && region.index == 2 &&
 		      region.size == 4096 && region.offset == 2ull << 40 &&
-		      region.flags == VFIO_REGION_INFO_FLAG_READ,
+		      region.flags == (BARBUF_REGION_READ | BARBUF_REGION_MMAP),
 	      "what a region is");
 	memset(&region, 0x77, sizeof(region));
 	CHECK(barbuf_device_get_region(dev, 9, &region) == -EINVAL && region.index == 0x77777777,
@@ -463,7 +165,7 @@ static void config_space(void)
 	struct barbuf_device *dev;
 	uint32_t word = 0;
 
-	dev = open_one(&c, B0);
+	dev = open_one(&c, BARBUF_IOMMU_TYPE1, B0);
 	if (!dev)
 		return;
 	CHECK(!barbuf_config_read(dev, 4, &word, 4) && word == 0x5a5a5a5a &&
@@ -491,7 +193,7 @@ static void resets(void)
 	struct barbuf_device *dev, *other = NULL;
 	struct barbuf_container *c;
 
-	dev = open_one(&c, A0);
+	dev = open_one(&c, BARBUF_IOMMU_TYPE1, A0);
 	if (!dev)
 		return;
 	CHECK(barbuf_device_reset(dev) == -EOPNOTSUPP && !k.resets,
@@ -534,11 +236,12 @@ static void features(void)
 	int32_t fd;
 	uint32_t attr;
 
-	dev = open_one(&c, B0);
+	dev = open_one(&c, BARBUF_IOMMU_TYPE1, B0);
 	if (!dev)
 		return;
 	k.feature_result = 33;
-	CHECK(barbuf_device_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC) == 33, "an export gives the fd");
+	CHECK(barbuf_device_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC) == 33,
+	      "an export gives the fd");
 	CHECK(k.feature_flags == (11 | VFIO_DEVICE_FEATURE_GET), "by a GET of feature 11");
 	CHECK(k.feature_argsz == 8 + 16 + 32, "of %u bytes", k.feature_argsz);
 	CHECK(got->region_index == 2 && got->open_flags == (O_RDWR | O_CLOEXEC) && !got->flags &&
