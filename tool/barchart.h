@@ -6,14 +6,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Room for @BAR_WIDTH characters of UTF-8 and the NUL. */
-#define BAR_WIDTH 32
-#define BAR_TEXT_MAX (BAR_WIDTH * 3 + 1)
+/* Room for the widest, in UTF-8, and the NUL. */
+#define BAR_WIDTH_MAX 32
+#define BAR_TEXT_MAX (BAR_WIDTH_MAX * 3 + 1)
 
-/* Does the locale have block characters? */
+/* Does the terminal have block characters? */
 bool bar_has_blocks(void);
 
 /* @most: the value that gets the whole width. Eighths of a character with blocks, else '#'. */
-void bar_text(double value, double most, bool blocks, char text[BAR_TEXT_MAX]);
+void bar_text(double value, double most, unsigned int width, bool blocks, char text[BAR_TEXT_MAX]);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -216,21 +217,24 @@ static const struct row {
 	bool needs_buffers; /* that can be mapped and revoked */
 	bool in_kernel; /* most of it is */
 } rows[] = {
-	{ "export", "make a buffer of a page, and drop it", sample_export, NR_SAMPLES, false,
-	  true },
+	{ "export", "make and drop a buffer", sample_export, NR_SAMPLES, false, true },
 	{ "map", "map and unmap a page", sample_map, NR_SAMPLES, false, true },
 	{ "touch", "first read of a page", sample_touch, NR_SAMPLES, false, true },
-	{ "walk", "first read of each page, per page", sample_walk, NR_WALKS, false, true },
-	{ "revoke", "revoke a buffer that is mapped", sample_revoke, NR_SAMPLES, true, true },
+	{ "walk", "per page, walking through", sample_walk, NR_WALKS, false, true },
+	{ "revoke", "revoke a mapped buffer", sample_revoke, NR_SAMPLES, true, true },
 	{ "bar-plain", "read 32 bits of the BAR", sample_bar_plain, NR_SAMPLES, false, false },
-	{ "bar-guarded", "the same, surviving a revoke", sample_bar_guarded, NR_SAMPLES, false,
-	  false },
+	{ "bar-guarded", "the same, guarded", sample_bar_guarded, NR_SAMPLES, false, false },
 	{ "memory-plain", "read 32 bits of memory", sample_memory_plain, NR_SAMPLES, false, false },
-	{ "memory-guarded", "the same as if it could be revoked", sample_memory_guarded, NR_SAMPLES,
-	  false, false },
+	{ "memory-guarded", "the same, guarded", sample_memory_guarded, NR_SAMPLES, false, false },
 };
 
 #define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* Where the fraction says nothing it is left out. */
+static json_t *number(double value)
+{
+	return value < 100 ? json_real(value) : json_integer(llround(value));
+}
 
 /* The median of a row's samples, as a JSON object; null for what this machine cannot do or count. */
 static int measure(struct bench *b, const struct row *row, json_t **result)
@@ -250,45 +254,77 @@ static int measure(struct bench *b, const struct row *row, json_t **result)
 			return ret;
 	}
 	s = sample_median(samples, row->nr);
-	ns = json_real(s.ns);
+	ns = number(s.ns);
 	if (b->meter.fd >= 0 && (b->meter.has_kernel || !row->in_kernel))
-		instructions = json_real(s.instructions);
+		instructions = number(s.instructions);
 out:
 	*result = json_pack("{s:s, s:s, s:o, s:o}", "row", row->name, "what", row->what, "ns", ns,
 			    "instructions", instructions);
 	return *result ? 0 : -ENOMEM;
 }
 
-static void add_picture(json_t *list)
+static bool has_instructions(json_t *list)
 {
-	char text[BAR_TEXT_MAX];
-	bool blocks = bar_has_blocks();
-	double most = 0;
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(list, i, row) most =
-		json_real_value(json_object_get(row, "ns")) > most ?
-			json_real_value(json_object_get(row, "ns")) :
-			most;
+	json_array_foreach(
+		list, i, row) if (!json_is_null(json_object_get(row, "instructions"))) return true;
+	return false;
+}
+
+static void add_picture(json_t *list, unsigned int width)
+{
+	bool blocks = bar_has_blocks();
+	char text[BAR_TEXT_MAX];
+	double most = 0, value;
+	json_t *row;
+	size_t i;
+
 	json_array_foreach(list, i, row)
 	{
-		bar_text(json_real_value(json_object_get(row, "ns")), most, blocks, text);
+		value = json_number_value(json_object_get(row, "ns"));
+		most = value > most ? value : most;
+	}
+	json_array_foreach(list, i, row)
+	{
+		value = json_number_value(json_object_get(row, "ns"));
+		bar_text(value, most, width, blocks, text);
 		json_object_set_new(row, "picture", json_string(text));
 	}
+}
+
+/* The picture has what is left of 80 columns. */
+static int print_picture(json_t *list)
+{
+	static const struct column columns[] = {
+		{ .key = "row" },
+		{ .key = "what" },
+		{ .key = "ns", .right = true },
+		{ .key = "picture", .title = "ns, logarithmic" },
+	};
+	static const struct column all[] = {
+		{ .key = "row" },
+		{ .key = "what" },
+		{ .key = "instructions", .right = true },
+		{ .key = "ns", .right = true },
+		{ .key = "picture", .title = "ns, logarithmic" },
+	};
+	bool counted = has_instructions(list);
+
+	add_picture(list, counted ? 15 : 29);
+	return out_rows(stdout, true, counted ? all : columns, counted ? 5 : 4, list);
 }
 
 static int print(const struct bench *b, json_t *list)
 {
 	static const struct column columns[] = {
 		{ .key = "row" },
-		{ .key = "ns", .right = true },
-		{ .key = "instructions", .right = true },
+		{ .key = "ns" },
+		{ .key = "instructions" },
 		{ .key = "what" },
-		{ .key = "picture", .title = "ns, logarithmic" },
 	};
 	const struct call *c = b->call;
-	bool picture = out_is_terminal(stdout);
 	int ret;
 
 	if (c->json)
@@ -296,9 +332,10 @@ static int print(const struct bench *b, json_t *list)
 					       b->bar.function.address, "bar", (int)b->bar.index,
 					       "size", (json_int_t)b->size, "mapped",
 					       b->buffers_map ? "buffer" : "bar", "rows", list));
-	if (picture)
-		add_picture(list);
-	ret = out_rows(stdout, picture, columns, picture ? 5 : 4, list);
+	if (out_is_terminal(stdout))
+		ret = print_picture(list);
+	else
+		ret = out_rows(stdout, false, columns, 4, list);
 	json_decref(list);
 	if (ret)
 		return failed(c, "%s", strerror(-ret));

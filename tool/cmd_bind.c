@@ -101,8 +101,9 @@ int cmd_bind(struct call *c)
 			     DRIVER_MAX - 1);
 	if (!strcmp(f.driver, driver))
 		return report(c, &f, f.driver, driver, false);
-	if (f.class >> 8 == 0x0604)
-		return failed(c, "%s is a PCI bridge: VFIO is for endpoints", f.address);
+	if (f.class >> 8 == 0x0604 || f.class >> 8 == 0x0600)
+		return failed(c, "%s is a %s bridge: VFIO is for endpoints", f.address,
+			      f.class >> 8 == 0x0604 ? "PCI" : "host");
 	if (f.group < 0)
 		return failed(c, "%s is in no IOMMU group: is the IOMMU on? (see barbuf doctor)",
 			      f.address);
@@ -111,8 +112,11 @@ int cmd_bind(struct call *c)
 	warn_of_others(c, &f);
 	if (c->dry_run)
 		return report(c, &f, f.driver, driver, false);
-	if (!driver_exists(c->root, driver))
+	if (!driver_exists(c->root, driver)) {
 		driver_load(c->root, driver);
+		/* kmod loads it with vfio; other modprobes do not know such dependencies. */
+		driver_load(c->root, "vfio_iommu_type1");
+	}
 	if (!driver_exists(c->root, driver))
 		return failed(c, "there is no PCI driver %s, nor did modprobe load it", driver);
 	ret = driver_state_read(c->root, f.address, &before);

@@ -236,9 +236,9 @@ static int run(const struct call *c, struct plan *p, struct barbuf_export *x)
 		status = ret == -ENOENT ? 127 : 126;
 	}
 	/* What the command has left running may hold it. Stock kernels have no revoke; there the
-	 * end of the device's fd has to do. */
+	 * end of the device's fd has to do. barbuf revoke may have been first. */
 	ret = barbuf_buffer_revoke(buf);
-	if (ret && ret != -ENOTTY && ret != -EOPNOTSUPP)
+	if (ret && ret != -ENOTTY && ret != -EOPNOTSUPP && ret != -EBADFD)
 		note(c, "revoke: %s", strerror(-ret));
 	barbuf_buffer_free(buf);
 	return status;

@@ -225,7 +225,8 @@ static void check_folder(struct doctor *d, const char *check, const char *path, 
 	if (nr > 0 || (!nr && empty_is_fine))
 		doctor_say(d, CHECK_OK, check, NULL, "%s can be read", path);
 	else if (nr == -EACCES || nr == -EPERM)
-		doctor_say(d, CHECK_WARN, check, "as root", "%s may not be read: %s", path, without);
+		doctor_say(d, CHECK_WARN, check, "as root", "%s may not be read: %s", path,
+			   empty_is_fine ? "list -v, ps and revoke know less" : without);
 	else
 		doctor_say(d, CHECK_WARN, check, remedy, "nothing is at %s: %s", path, without);
 }

@@ -95,7 +95,8 @@ int driver_change(const char *root, const char *address, const char *override, c
 	if (!ret)
 		return 0;
 	if (!driver_state_read(root, address, &now) && !strcmp(now.driver, before.driver))
-		*restored = !set_override(root, address, before.override);
+		*restored = !strcmp(now.override, before.override) ||
+			    !set_override(root, address, before.override);
 	else if (!before.driver[0])
 		*restored = !unbind_driver(root, address) &&
 			    !set_override(root, address, before.override);

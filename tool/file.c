@@ -198,6 +198,17 @@ static int is_visible(const struct dirent *d)
 	return d->d_name[0] != '.';
 }
 
+/* Numbers by their value, as process ids are; other names as text, as PCI addresses are. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	const char *x = (*a)->d_name, *y = (*b)->d_name;
+	size_t nx = strspn(x, "0123456789"), ny = strspn(y, "0123456789");
+
+	if (!x[nx] && !y[ny] && nx != ny)
+		return nx < ny ? -1 : 1;
+	return strcmp(x, y);
+}
+
 ssize_t file_names(const char *root, char ***names, const char *fmt, ...)
 {
 	MAKE_PATH(path, root, fmt);
@@ -208,7 +219,7 @@ ssize_t file_names(const char *root, char ***names, const char *fmt, ...)
 
 	if (path_error)
 		return path_error;
-	nr = scandir(path, &found, is_visible, versionsort);
+	nr = scandir(path, &found, is_visible, by_name);
 	if (nr < 0)
 		return -errno;
 	size = (nr + 1) * sizeof(**names);

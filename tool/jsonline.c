@@ -13,7 +13,7 @@ int out_line(const struct call *c, json_t *object)
 	int ret = EXIT_SUCCESS;
 
 	if (!object || !root || json_object_update(root, object) ||
-	    json_dumpf(root, stdout, JSON_COMPACT))
+	    json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(OUT_JSON_DIGITS)))
 		ret = failed(c, "%s", strerror(ENOMEM));
 	else if (putchar('\n') == EOF || fflush(stdout))
 		ret = EXIT_FAILURE;

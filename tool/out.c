@@ -244,7 +244,7 @@ int out_object(const struct call *c, json_t *object)
 	int ret;
 
 	if (!object || !root || json_object_update(root, object) ||
-	    json_dumpf(root, stdout, JSON_INDENT(2)))
+	    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(OUT_JSON_DIGITS)))
 		ret = failed(c, "%s", strerror(ENOMEM));
 	else
 		ret = putchar('\n') == EOF;

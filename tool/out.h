@@ -20,6 +20,8 @@
 #include "call.h"
 
 #define OUT_JSON_VERSION 1
+/* Nanoseconds of days, and no 0.72415399999999996. */
+#define OUT_JSON_DIGITS 15
 
 enum format {
 	FORMAT_TEXT, /* numbers decimal, null as -, false and true as no and yes, arrays with commas */

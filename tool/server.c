@@ -189,6 +189,8 @@ static void answer(struct server *s, struct client *client)
 
 static const char *end_text(const struct barbuf_lease_event *e)
 {
+	if (e->error == -EBADFD)
+		return "by someone else";
 	if (e->error)
 		return strerror(-e->error);
 	return e->why == BARBUF_LEASE_EXITED ? "its process ended" : "it disconnected";
@@ -202,7 +204,8 @@ static int end_leases(struct server *s)
 	while ((ret = barbuf_leases_next(s->leases, &e)) > 0) {
 		struct client *client = e.lease.cookie;
 
-		tell(s, e.error ? "failed" : "revoked", client, client->offer->name, end_text(&e));
+		tell(s, e.error && e.error != -EBADFD ? "failed" : "revoked", client,
+		     client->offer->name, end_text(&e));
 		drop(s, client);
 	}
 	return ret;

@@ -97,7 +97,9 @@ void print_usage(FILE *f, const struct command_desc *cmd)
 	char line[256];
 
 	usage_line(cmd, line, sizeof(line));
-	fprintf(f, "Usage: %s\n\n", line);
+	fputs("Usage: ", f);
+	print_wrapped(f, line, line + strlen(line), 7, 7);
+	fputc('\n', f);
 	print_paragraphs(f, cmd->about, 0);
 	if (cmd->args && cmd->args->name) {
 		fputc('\n', f);

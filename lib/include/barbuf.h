@@ -125,8 +125,9 @@ struct barbuf_region {
  *
  * Errors: -EINVAL: no PCI address; -ENODEV: no such device; -ENXIO: it is in no
  * IOMMU group, or not bound to a VFIO driver; -EPERM: the group holds devices
- * bound to other drivers; -EBUSY: it is open elsewhere; -EOPNOTSUPP: the kernel
- * lacks the interface the container asks for; -ENOMEM; those of the system calls.
+ * bound to other drivers, which iommufd says with -EBUSY; -EBUSY: it is open
+ * elsewhere, by iommufd also in this container; -EOPNOTSUPP: the kernel lacks
+ * the interface the container asks for; -ENOMEM; those of the system calls.
  * barbuf_device_advice() says what to do about them.
  */
 int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address);
@@ -139,7 +140,8 @@ int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, c
  * Such a device has no container: no DMA mapping, and no hot reset. Its address
  * is known where the kernel tells it in fdinfo (Linux 6.17), else it is "".
  *
- * Errors: -EBADF: no fd; -ENOTTY: no VFIO device; -ENODEV: not a PCI device.
+ * Errors: -EBADF: no fd; -ENOTTY: no VFIO device; -EINVAL: a cdev that is not
+ * bound; -ENODEV: not a PCI device; -ENOMEM.
  */
 int barbuf_device_adopt(struct barbuf_device **out, int fd);
 
@@ -655,7 +657,9 @@ int barbuf_store64b(volatile void *dst, const void *src);
 int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64_t len,
 		   unsigned int access);
 
-/* As barbuf_dma_map(), of a memfd, which need not be mapped here: @offset in it, whole pages. */
+/* As barbuf_dma_map(), of a memfd, which need not be mapped here: @offset in it, whole pages.
+ * -EACCES, -EPERM: not open, or sealed, for such an @access; -EBADF; past its end -EFAULT by
+ * type1 and -EINVAL by iommufd. */
 int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
 			uint64_t len, unsigned int access);
 
@@ -667,8 +671,10 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
  * type1 it stays until barbuf_dma_unmap(), and only a buffer that can be mapped by
  * the CPU can be mapped at all.
  *
- * Errors: as barbuf_dma_map(); -EOPNOTSUPP: this kernel has no way;
- * -EBADFD: revoked.
+ * Errors: as barbuf_dma_map(), and -EINVAL: past the end; -EACCES: write access to a
+ * read-only buffer; -EOPNOTSUPP: this kernel has no way, which iommufd also
+ * says of a buffer of several ranges (Linux 7.3); -EBADFD: revoked. Of one whose
+ * device resets or sleeps iommufd says -ENODEV and type1 -EFAULT.
  */
 int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
 			  uint64_t offset, uint64_t len, unsigned int access);

@@ -194,7 +194,8 @@ int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index,
 		return ret;
 	*region = (struct barbuf_region){
 		.index = index,
-		.flags = arg.flags & (BARBUF_REGION_READ | BARBUF_REGION_WRITE | BARBUF_REGION_MMAP),
+		.flags =
+			arg.flags & (BARBUF_REGION_READ | BARBUF_REGION_WRITE | BARBUF_REGION_MMAP),
 		.size = arg.size,
 		.offset = arg.offset,
 	};
@@ -238,7 +239,8 @@ static int get_region_caps(struct barbuf_device *dev, uint32_t index, struct vfi
 	return ret;
 }
 
-static const struct vfio_region_info_cap_sparse_mmap *find_sparse(const struct vfio_region_info *info)
+static const struct vfio_region_info_cap_sparse_mmap *
+find_sparse(const struct vfio_region_info *info)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
 	uint32_t pos;
@@ -335,8 +337,8 @@ static int find_capability(struct barbuf_device *dev, uint8_t id, uint8_t *out)
 	return -ENOENT;
 }
 
-int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar, struct barbuf_range *table,
-			   uint32_t *pba_bar, struct barbuf_range *pba)
+int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar,
+			   struct barbuf_range *table, uint32_t *pba_bar, struct barbuf_range *pba)
 {
 	uint32_t where[2];
 	uint16_t flags;

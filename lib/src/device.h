@@ -100,6 +100,9 @@ void barbuf__dma_forget(struct barbuf_container *c);
 /* VFIO_DEVICE_FEATURE. @data may be NULL when @size is 0. */
 int barbuf__feature(struct barbuf_device *dev, uint32_t flags, void *data, size_t size);
 
+/* Map the first page of a file and let go of it untouched. */
+int barbuf__try_mmap(const struct barbuf_sys *sys, int fd, int prot);
+
 static inline int barbuf__ioctl(const struct barbuf_sys *sys, int fd, unsigned long request,
 				void *arg)
 {

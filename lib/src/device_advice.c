@@ -78,9 +78,10 @@ static int wrong_driver(const struct question *q)
 		return no_group(q);
 	ret = barbuf__sysfs_link(q->sys, q->address, "driver", driver, sizeof(driver));
 	if (ret == -ENOENT)
-		return barbuf__say(q->text, q->size,
-				   "%s is bound to no driver: bind it to vfio-pci (%s`barbuf bind %s`)",
-				   q->address, load, q->address);
+		return barbuf__say(
+			q->text, q->size,
+			"%s is bound to no driver: bind it to vfio-pci (%s`barbuf bind %s`)",
+			q->address, load, q->address);
 	if (ret)
 		return -ENOENT;
 	if (!strstr(driver, "vfio"))
@@ -88,10 +89,11 @@ static int wrong_driver(const struct question *q)
 				   "%s is bound to %s: bind it to vfio-pci (%s`barbuf bind %s`)",
 				   q->address, driver, load, q->address);
 	if (!is_there(q, q->group_file))
-		return barbuf__say(q->text, q->size,
-				   "%s is bound to %s, but there is no %s here: in a container that "
-				   "file has to be passed in",
-				   q->address, driver, q->group_file);
+		return barbuf__say(
+			q->text, q->size,
+			"%s is bound to %s, but there is no %s here: in a container that "
+			"file has to be passed in",
+			q->address, driver, q->group_file);
 	return -ENOENT;
 }
 
@@ -127,10 +129,11 @@ static int wrong_neighbours(const struct question *q)
 	free_list(list, n);
 	if (!len)
 		return -ENOENT;
-	return barbuf__say(q->text, q->size,
-			   "IOMMU group %u also holds %s: without ACS between them they come and go "
-			   "together, so bind that to vfio-pci or to no driver, too",
-			   q->group, names);
+	return barbuf__say(
+		q->text, q->size,
+		"IOMMU group %u also holds %s: without ACS between them they come and go "
+		"together, so bind that to vfio-pci or to no driver, too",
+		q->group, names);
 }
 
 /* Has this process one of the device's files open? */
@@ -181,21 +184,24 @@ static int held(const struct question *q)
 	free_list(list, n);
 
 	if (!pid[0])
-		return barbuf__say(q->text, q->size,
-				   "%s or its IOMMU group is open in a process that this user cannot "
-				   "see: ask again as root",
-				   q->address);
+		return barbuf__say(
+			q->text, q->size,
+			"%s or its IOMMU group is open in a process that this user cannot "
+			"see: ask again as root",
+			q->address);
 	snprintf(self, sizeof(self), "%d", (int)getpid());
 	if (!strcmp(pid, self))
-		return barbuf__say(q->text, q->size,
-				   "this process has %s open already: open %s in the same container",
-				   file, q->address);
+		return barbuf__say(
+			q->text, q->size,
+			"this process has %s open already: open %s in the same container", file,
+			q->address);
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
 	if (barbuf__read_file(q->sys, path, name, sizeof(name)) < 0)
 		strcpy(name, "?");
 	name[strcspn(name, "\n")] = '\0';
 	return barbuf__say(q->text, q->size,
-			   "process %s (%s) has %s open, and only one at a time can", pid, name, file);
+			   "process %s (%s) has %s open, and only one at a time can", pid, name,
+			   file);
 }
 
 /* -EACCES: of which file? */
@@ -214,10 +220,11 @@ static int no_permission(const struct question *q)
 		if (fd >= 0)
 			barbuf__close(q->sys, fd);
 		if (fd == -EACCES)
-			return barbuf__say(q->text, q->size,
-					   "%s is of user %u and group %u with mode %04o: run as that "
-					   "user, or give the file to yours with chown or a udev rule",
-					   files[i], st.st_uid, st.st_gid, st.st_mode & 07777);
+			return barbuf__say(
+				q->text, q->size,
+				"%s is of user %u and group %u with mode %04o: run as that "
+				"user, or give the file to yours with chown or a udev rule",
+				files[i], st.st_uid, st.st_gid, st.st_mode & 07777);
 	}
 	return -ENOENT;
 }
@@ -241,9 +248,10 @@ static int no_interface(const struct question *q, int error)
 				   "there is no /dev/iommu: `modprobe iommufd`, or use type1 "
 				   "instead (BARBUF_IOMMU_TYPE1)");
 	if (!type1)
-		return barbuf__say(q->text, q->size,
-				   "there is no /dev/vfio/vfio: `modprobe vfio_iommu_type1`, or use "
-				   "iommufd instead (BARBUF_IOMMU_IOMMUFD)");
+		return barbuf__say(
+			q->text, q->size,
+			"there is no /dev/vfio/vfio: `modprobe vfio_iommu_type1`, or use "
+			"iommufd instead (BARBUF_IOMMU_IOMMUFD)");
 	if (!q->device_file[0] || !is_there(q, q->device_file))
 		return barbuf__say(q->text, q->size,
 				   "VFIO has no file for this device under /dev/vfio/devices "

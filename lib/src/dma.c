@@ -50,13 +50,17 @@ static void free_mapping(const struct barbuf_container *c, struct barbuf__mappin
 	free(m);
 }
 
+static int prot_of(const struct barbuf__mapping *m)
+{
+	return PROT_READ | (m->access & BARBUF_DMA_WRITE ? PROT_WRITE : 0);
+}
+
 /* Map the file here, because the kernel wants an address. */
 static int map_here(struct barbuf_container *c, struct barbuf__mapping *m, int fd, uint64_t offset)
 {
-	int prot = PROT_READ | (m->access & BARBUF_DMA_WRITE ? PROT_WRITE : 0);
 	int ret;
 
-	ret = c->sys->mmap(c->sys->ctx, &m->addr, m->len, prot, MAP_SHARED, fd, offset);
+	ret = c->sys->mmap(c->sys->ctx, &m->addr, m->len, prot_of(m), MAP_SHARED, fd, offset);
 	if (ret)
 		return ret;
 	m->owns_addr = true;
@@ -87,6 +91,17 @@ int barbuf_dma_map(struct barbuf_container *c, uint64_t iova, void *addr, uint64
 	return 0;
 }
 
+/* To iommufd itself, where it can. It looks neither at how the file is open nor at its seals. */
+static int hand_over(struct barbuf_container *c, struct barbuf__mapping *m, int fd, uint64_t offset)
+{
+	int ret;
+
+	if (!c->iommu->map_file)
+		return -ENOTTY;
+	ret = barbuf__try_mmap(c->sys, fd, prot_of(m));
+	return ret ? ret : c->iommu->map_file(c, m, fd, offset);
+}
+
 int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint64_t offset,
 			uint64_t len, unsigned int access)
 {
@@ -99,7 +114,7 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
 	m = new_mapping(iova, len, access);
 	if (!m)
 		return -ENOMEM;
-	ret = c->iommu->map_file ? c->iommu->map_file(c, m, fd, offset) : -ENOTTY;
+	ret = hand_over(c, m, fd, offset);
 	if (ret == -ENOTTY) {
 		ret = map_here(c, m, fd, offset);
 		if (!ret)
@@ -113,18 +128,10 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
 	return 0;
 }
 
-/* -ENODEV is also what a buffer says whose device sleeps or resets. */
+/* -ENODEV is also what iommufd hears of a buffer whose device sleeps or resets. */
 static bool is_revoked(const struct barbuf_container *c, const struct barbuf_buffer *buf)
 {
-	uint64_t size = sysconf(_SC_PAGESIZE);
-	void *addr = NULL;
-	int ret;
-
-	ret = c->sys->mmap(c->sys->ctx, &addr, size, PROT_READ, MAP_SHARED, barbuf_buffer_fd(buf),
-			   0);
-	if (!ret)
-		c->sys->munmap(c->sys->ctx, addr, size);
-	return ret == -ENODEV;
+	return barbuf__try_mmap(c->sys, barbuf_buffer_fd(buf), PROT_READ) == -ENODEV;
 }
 
 /* The kernel wants an address: a mapping of the buffer by the CPU. */

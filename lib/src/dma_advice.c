@@ -42,19 +42,20 @@ static int memlock(struct barbuf_container *c, uint64_t len, char *text, size_t 
 	if (need <= limit.rlim_cur) {
 		if (!iommufd)
 			return -ENOENT;
-		return barbuf__say(text, size,
-				   "mapping pins %" PRIu64 " KiB, and all processes of this user "
-				   "together may pin %" PRIu64 " KiB (RLIMIT_MEMLOCK), of which this "
-				   "one has %" PRIu64 " KiB: raise it with `ulimit -l`, or LimitMEMLOCK= "
-				   "of the systemd unit",
-				   len >> 10, (uint64_t)limit.rlim_cur >> 10, used >> 10);
+		return barbuf__say(
+			text, size,
+			"mapping pins %" PRIu64 " KiB, and all processes of this user "
+			"together may pin %" PRIu64 " KiB (RLIMIT_MEMLOCK), of which this "
+			"one has %" PRIu64 " KiB: raise it with `ulimit -l`, or LimitMEMLOCK= "
+			"of the systemd unit",
+			len >> 10, (uint64_t)limit.rlim_cur >> 10, used >> 10);
 	}
-	return barbuf__say(text, size,
-			   "mapping pins %" PRIu64 " KiB, of the %" PRIu64 " KiB that RLIMIT_MEMLOCK "
-			   "allows %" PRIu64 " KiB are used: raise it with `ulimit -l %" PRIu64
-			   "`, or LimitMEMLOCK=%" PRIu64 "K of the systemd unit",
-			   len >> 10, (uint64_t)limit.rlim_cur >> 10, used >> 10, need >> 10,
-			   need >> 10);
+	return barbuf__say(
+		text, size,
+		"mapping pins %" PRIu64 " KiB, of the %" PRIu64 " KiB that RLIMIT_MEMLOCK "
+		"allows %" PRIu64 " KiB are used: raise it with `ulimit -l %" PRIu64
+		"`, or LimitMEMLOCK=%" PRIu64 "K of the systemd unit",
+		len >> 10, (uint64_t)limit.rlim_cur >> 10, used >> 10, need >> 10, need >> 10);
 }
 
 static int addressable(struct barbuf_container *c, char *text, size_t size)
@@ -86,24 +87,28 @@ int barbuf_dma_advice(struct barbuf_container *c, int error, uint64_t len, char 
 		if (!c->nr_devices)
 			return barbuf__say(text, size,
 					   "no device is open in this container: open one first");
-		return barbuf__say(text, size,
-				   "IOVA, address, offset and length are to be multiples of the page "
-				   "size, %ld, the length not 0, and access READ, WRITE or both",
-				   sysconf(_SC_PAGESIZE));
+		return barbuf__say(
+			text, size,
+			"IOVA, address, offset and length are to be multiples of the page "
+			"size, %ld, the length not 0, and access READ, WRITE or both",
+			sysconf(_SC_PAGESIZE));
 	case -EEXIST:
-		return barbuf__say(text, size,
-				   "a part of these IOVAs is mapped: end that with barbuf_dma_unmap() "
-				   "first, by what was given to its map call");
+		return barbuf__say(
+			text, size,
+			"a part of these IOVAs is mapped: end that with barbuf_dma_unmap() "
+			"first, by what was given to its map call");
 	case -EFAULT:
-		return barbuf__say(text, size,
-				   "a part of this is not memory of this process, not writable, or "
-				   "cannot be pinned, such as a file on a disk: use anonymous memory "
-				   "or a memfd");
+		return barbuf__say(
+			text, size,
+			"a part of this is not memory of this process, not writable, or "
+			"cannot be pinned, such as a file on a disk: use anonymous memory "
+			"or a memfd");
 	case -EOPNOTSUPP:
-		return barbuf__say(text, size,
-				   "this kernel cannot map such a buffer for DMA: that takes an iommufd "
-				   "that imports DMABUFs and a buffer of one range, or type1 and "
-				   "buffers that the CPU can map");
+		return barbuf__say(
+			text, size,
+			"this kernel cannot map such a buffer for DMA: that takes an iommufd "
+			"that imports DMABUFs and a buffer of one range, or type1 and "
+			"buffers that the CPU can map");
 	case -ENOSPC:
 		return barbuf__say(text, size,
 				   "the container has as many mappings as vfio_iommu_type1 allows: "

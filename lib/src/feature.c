@@ -33,7 +33,7 @@ int barbuf_device_feature(struct barbuf_device *dev, uint32_t number, uint32_t o
 }
 
 int barbuf_device_export(struct barbuf_device *dev, uint32_t region,
-		  const struct barbuf_range *ranges, size_t nr_ranges, int open_flags)
+			 const struct barbuf_range *ranges, size_t nr_ranges, int open_flags)
 {
 	struct vfio_device_feature_dma_buf *arg;
 	size_t size;
@@ -52,7 +52,8 @@ int barbuf_device_export(struct barbuf_device *dev, uint32_t region,
 	_Static_assert(sizeof(*ranges) == sizeof(arg->dma_ranges[0]), "the same layout");
 	if (nr_ranges)
 		memcpy(arg->dma_ranges, ranges, nr_ranges * sizeof(*ranges));
-	ret = barbuf__feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET, arg, size);
+	ret = barbuf__feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET, arg,
+			      size);
 	free(arg);
 	return ret;
 }
@@ -61,16 +62,16 @@ int barbuf_device_revoke(struct barbuf_device *dev, int fd)
 {
 	struct vfio_device_feature_dma_buf_revoke arg = { .dmabuf_fd = fd };
 
-	return barbuf__feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE | VFIO_DEVICE_FEATURE_SET, &arg,
-		       sizeof(arg));
+	return barbuf__feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE | VFIO_DEVICE_FEATURE_SET,
+			       &arg, sizeof(arg));
 }
 
 int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t memattr)
 {
 	struct vfio_device_feature_dma_buf_memattr arg = { .dmabuf_fd = fd, .memattr = memattr };
 
-	return barbuf__feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR | VFIO_DEVICE_FEATURE_SET, &arg,
-		       sizeof(arg));
+	return barbuf__feature(dev, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR | VFIO_DEVICE_FEATURE_SET,
+			       &arg, sizeof(arg));
 }
 
 int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd)
@@ -78,14 +79,16 @@ int barbuf_low_power_enter(struct barbuf_device *dev, int wakeup_eventfd)
 	struct vfio_device_low_power_entry_with_wakeup arg = { .wakeup_eventfd = wakeup_eventfd };
 
 	if (wakeup_eventfd < 0)
-		return barbuf__feature(dev, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | VFIO_DEVICE_FEATURE_SET,
-			       NULL, 0);
-	return barbuf__feature(dev,
-		       VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | VFIO_DEVICE_FEATURE_SET,
-		       &arg, sizeof(arg));
+		return barbuf__feature(
+			dev, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY | VFIO_DEVICE_FEATURE_SET, NULL,
+			0);
+	return barbuf__feature(
+		dev, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | VFIO_DEVICE_FEATURE_SET,
+		&arg, sizeof(arg));
 }
 
 int barbuf_low_power_exit(struct barbuf_device *dev)
 {
-	return barbuf__feature(dev, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | VFIO_DEVICE_FEATURE_SET, NULL, 0);
+	return barbuf__feature(dev, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT | VFIO_DEVICE_FEATURE_SET,
+			       NULL, 0);
 }

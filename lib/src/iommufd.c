@@ -37,8 +37,7 @@ static void iommufd_release(struct barbuf_container *c)
 static int iommufd_open_device(struct barbuf_container *c, struct barbuf_device *dev)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = c->fd };
-	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach),
-							.pt_id = c->ioas };
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .pt_id = c->ioas };
 	char name[32], path[64];
 	int fd, ret;
 
@@ -138,8 +137,7 @@ static bool is_addressable(struct barbuf_container *c, uint64_t iova, uint64_t l
 
 static int map_error(struct barbuf_container *c, const struct barbuf__mapping *m, int ret)
 {
-	if (ret == -EOVERFLOW ||
-	    (ret == -EINVAL && !is_addressable(c, m->iova, m->len)))
+	if (ret == -EOVERFLOW || (ret == -EINVAL && !is_addressable(c, m->iova, m->len)))
 		return -ERANGE;
 	return ret;
 }

@@ -43,29 +43,31 @@ static char *congruent(char *from, uint64_t phase, unsigned int shift)
 	return from + ((phase - (uintptr_t)from) & ((1ull << shift) - 1));
 }
 
-/* mmap() at an address at which leaves of 2^@shift bytes fit. */
+/*
+ * mmap() at an address at which leaves of 2^@shift bytes fit. The room is looked for and given
+ * back, and not replaced: an mmap() that fails may leave a hole in what it was to replace, which
+ * another thread's may fill.
+ */
 static void *map_aligned(size_t len, int prot, int fd, off_t offset, uint64_t phase,
 			 unsigned int shift)
 {
 	size_t room = len + (1ull << shift);
 	char *area, *p;
+	int tries;
 
-	area = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (area == MAP_FAILED)
-		return MAP_FAILED;
-	p = congruent(area, phase, shift);
-	if (mmap(p, len, prot, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED) {
-		int err = errno;
-
+	for (tries = 0; tries < 8; tries++) {
+		area = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			    0);
+		if (area == MAP_FAILED)
+			return MAP_FAILED;
 		munmap(area, room);
-		errno = err;
-		return MAP_FAILED;
+		p = mmap(congruent(area, phase, shift), len, prot,
+			 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, offset);
+		if (p != MAP_FAILED || errno != EEXIST)
+			return p;
 	}
-	if (p > area)
-		munmap(area, p - area);
-	if (p + len < area + room)
-		munmap(p + len, area + room - (p + len));
-	return p;
+	errno = ENOMEM;
+	return MAP_FAILED;
 }
 
 static int map_source(struct barbuf_map **out, const struct source *s,

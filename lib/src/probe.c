@@ -40,15 +40,21 @@ static int export_page(struct barbuf_device *dev, uint64_t size)
 	return -EOPNOTSUPP;
 }
 
-static int try_map(struct barbuf_device *dev, int fd, uint64_t size)
+int barbuf__try_mmap(const struct barbuf_sys *sys, int fd, int prot)
 {
+	size_t size = sysconf(_SC_PAGESIZE);
 	void *addr = NULL;
 	int ret;
 
-	ret = dev->sys->mmap(dev->sys->ctx, &addr, size, PROT_READ, MAP_SHARED, fd, 0);
+	ret = sys->mmap(sys->ctx, &addr, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (!ret)
-		dev->sys->munmap(dev->sys->ctx, addr, size);
+		sys->munmap(sys->ctx, addr, size);
 	return ret;
+}
+
+static int try_map(struct barbuf_device *dev, int fd, uint64_t size)
+{
+	return barbuf__try_mmap(dev->sys, fd, PROT_READ);
 }
 
 static int try_memattr(struct barbuf_device *dev, int fd, uint64_t size)

@@ -38,10 +38,9 @@ int barbuf__address_parse(char *out, const char *text)
 			size_t digits;
 			unsigned long max;
 			char end;
-		} rule[4] = { { 8, UINT32_MAX, ':' },
-			      { 2, 0xff, ':' },
-			      { 2, 0x1f, '.' },
-			      { 1, 7, '\0' } };
+		} rule[4] = {
+			{ 8, UINT32_MAX, ':' }, { 2, 0xff, ':' }, { 2, 0x1f, '.' }, { 1, 7, '\0' }
+		};
 
 		if (!hex(&s, rule[i].digits, &part[i]) || part[i] > rule[i].max ||
 		    *s != rule[i].end)

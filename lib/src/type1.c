@@ -270,7 +270,8 @@ static int type1_iova_ranges(struct barbuf_container *c, struct barbuf_range **o
 	cap = barbuf__find_cap(info, info->argsz, info->cap_offset,
 			       VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, sizeof(*cap));
 	if (!cap || cap->nr_iovas > (info->argsz - ((const char *)cap - (const char *)info) -
-				     sizeof(*cap)) / sizeof(cap->iova_ranges[0]))
+				     sizeof(*cap)) /
+					    sizeof(cap->iova_ranges[0]))
 		goto out;
 	ret = -ENOMEM;
 	list = calloc(cap->nr_iovas + 1, sizeof(*list));

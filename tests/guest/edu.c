@@ -5,13 +5,13 @@
 #include "edu.h"
 #include "harness.h"
 
-#define EDU_DMA_SRC	0x80
-#define EDU_DMA_DST	0x88
-#define EDU_DMA_COUNT	0x90
-#define EDU_DMA_CMD	0x98
-#define EDU_DMA_RUN	1u
-#define EDU_DMA_STORE	2u
-#define EDU_BUFFER	0x40000
+#define EDU_DMA_SRC 0x80
+#define EDU_DMA_DST 0x88
+#define EDU_DMA_COUNT 0x90
+#define EDU_DMA_CMD 0x98
+#define EDU_DMA_RUN 1u
+#define EDU_DMA_STORE 2u
+#define EDU_BUFFER 0x40000
 
 void edu_open(struct edu *edu, struct barbuf_container *c)
 {

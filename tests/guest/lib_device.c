@@ -27,15 +27,15 @@ static void need_iommufd(void)
 }
 
 /* The cases of a function, one for each interface. */
-#define EACH(fn)                                    \
-	static void fn##_type1(void)                \
-	{                                           \
-		fn(BARBUF_IOMMU_TYPE1);             \
-	}                                           \
-	static void fn##_iommufd(void)              \
-	{                                           \
-		need_iommufd();                     \
-		fn(BARBUF_IOMMU_IOMMUFD);           \
+#define EACH(fn)                          \
+	static void fn##_type1(void)      \
+	{                                 \
+		fn(BARBUF_IOMMU_TYPE1);   \
+	}                                 \
+	static void fn##_iommufd(void)    \
+	{                                 \
+		need_iommufd();           \
+		fn(BARBUF_IOMMU_IOMMUFD); \
 	}
 
 static unsigned int open_fds(void)
@@ -128,8 +128,8 @@ EACH(opens)
 static void any_decides(void)
 {
 	const char *edu = bind("edu"), *nvme = bind("nvme");
-	enum barbuf_iommu want = access("/dev/iommu", F_OK) ? BARBUF_IOMMU_TYPE1 :
-							      BARBUF_IOMMU_IOMMUFD;
+	enum barbuf_iommu want =
+		access("/dev/iommu", F_OK) ? BARBUF_IOMMU_TYPE1 : BARBUF_IOMMU_IOMMUFD;
 	struct barbuf_container *c = new_container(BARBUF_IOMMU_ANY);
 	unsigned int before = open_fds();
 	struct barbuf_device *a, *b;

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,15 +30,15 @@ static void need_iommufd(void)
 }
 
 /* The cases of a function, one for each interface. */
-#define EACH(fn)                                    \
-	static void fn##_type1(void)                \
-	{                                           \
-		fn(BARBUF_IOMMU_TYPE1);             \
-	}                                           \
-	static void fn##_iommufd(void)              \
-	{                                           \
-		need_iommufd();                     \
-		fn(BARBUF_IOMMU_IOMMUFD);           \
+#define EACH(fn)                          \
+	static void fn##_type1(void)      \
+	{                                 \
+		fn(BARBUF_IOMMU_TYPE1);   \
+	}                                 \
+	static void fn##_iommufd(void)    \
+	{                                 \
+		need_iommufd();           \
+		fn(BARBUF_IOMMU_IOMMUFD); \
 	}
 
 static struct barbuf_container *start(enum barbuf_iommu iommu, struct edu *edu)
@@ -232,9 +233,18 @@ static void file_is_refused(enum barbuf_iommu iommu)
 {
 	struct edu edu;
 	struct barbuf_container *c = start(iommu, &edu);
-	int fd = OK(memfd_create("dma", MFD_CLOEXEC)), ret;
+	int fd = OK(memfd_create("dma", MFD_CLOEXEC | MFD_ALLOW_SEALING)), ret, reader;
+	char path[64];
 
 	OK(ftruncate(fd, 2 * PAGE));
+	/* iommufd by itself would let the device write. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	reader = OK(open(path, O_RDONLY | O_CLOEXEC));
+	CHECK_EQ(barbuf_dma_map_file(c, IOVA, reader, 0, PAGE, BOTH), -EACCES);
+	CHECK_EQ(barbuf_dma_map_file(c, IOVA, reader, 0, PAGE, BARBUF_DMA_READ), 0);
+	CHECK_EQ(barbuf_dma_unmap(c, IOVA, PAGE), 0);
+	OK(close(reader));
+
 	CHECK_EQ(barbuf_dma_map_file(c, IOVA, fd, 1, PAGE, BOTH), -EINVAL);
 	CHECK_EQ(barbuf_dma_map_file(c, IOVA, -1, 0, PAGE, BOTH), -EBADF);
 	/* Past the end of the file. */
@@ -243,6 +253,9 @@ static void file_is_refused(enum barbuf_iommu iommu)
 	CHECK(ret < 0);
 	/* Nothing is left of these. */
 	CHECK_EQ(barbuf_dma_map_file(c, IOVA, fd, 0, 2 * PAGE, BOTH), 0);
+	CHECK_EQ(barbuf_dma_unmap(c, IOVA, 2 * PAGE), 0);
+	OK(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+	CHECK_EQ(barbuf_dma_map_file(c, IOVA, fd, 0, PAGE, BOTH), -EPERM);
 	end(c, &edu);
 }
 EACH(file_is_refused)
@@ -300,9 +313,10 @@ static void memlock_advice(enum barbuf_iommu iommu)
 	CHECK_EQ(barbuf_dma_map(c, MIB(32), p, MIB(1), BOTH), -ENOMEM);
 	CHECK_EQ(barbuf_dma_advice(c, -ENOMEM, MIB(1), text, sizeof(text)), 0);
 	note("%s", text);
-	CHECK(!strcmp(text, "mapping pins 1024 KiB, of the 64 KiB that RLIMIT_MEMLOCK allows 16 KiB "
-			    "are used: raise it with `ulimit -l 1040`, or LimitMEMLOCK=1040K of the "
-			    "systemd unit"));
+	CHECK(!strcmp(text,
+		      "mapping pins 1024 KiB, of the 64 KiB that RLIMIT_MEMLOCK allows 16 KiB "
+		      "are used: raise it with `ulimit -l 1040`, or LimitMEMLOCK=1040K of the "
+		      "systemd unit"));
 	end(c, &edu);
 }
 EACH(memlock_advice)
@@ -382,8 +396,7 @@ static void buffer_is_refused(enum barbuf_iommu iommu)
 		 -EINVAL);
 	CHECK_EQ(barbuf_dma_map_buffer(c, IOVA, peer.buf, -PAGE, PAGE, BARBUF_DMA_READ), -EINVAL);
 	CHECK_EQ(barbuf_dma_map_buffer(c, IOVA, peer.buf, 0, PAGE, BOTH), -EACCES);
-	CHECK_EQ(barbuf_dma_map_buffer(c, 1ull << 60, peer.buf, 0, PAGE, BARBUF_DMA_READ),
-		 -ERANGE);
+	CHECK_EQ(barbuf_dma_map_buffer(c, 1ull << 60, peer.buf, 0, PAGE, BARBUF_DMA_READ), -ERANGE);
 	CHECK_EQ(barbuf_dma_map_buffer(c, IOVA, peer.buf, 0, PAGE, BARBUF_DMA_READ), 0);
 	CHECK_EQ(barbuf_dma_map_buffer(c, IOVA, peer.buf, 0, PAGE, BARBUF_DMA_READ), -EEXIST);
 	CHECK_EQ(barbuf_dma_unmap(c, IOVA, PAGE), 0);
@@ -393,6 +406,25 @@ static void buffer_is_refused(enum barbuf_iommu iommu)
 	end(c, &edu);
 }
 EACH(buffer_is_refused)
+
+/* Nothing can be mapped while the device does not answer, and that is not for ever. */
+static void buffer_is_suspended(enum barbuf_iommu iommu)
+{
+	static const range_t range = { MIB(1), PAGE };
+	struct edu edu;
+	struct barbuf_container *c = start(iommu, &edu);
+	struct peer peer;
+
+	peer_open(&peer, &range, 1, false);
+	memory_decode(peer.dev, false);
+	CHECK_EQ(barbuf_dma_map_buffer(c, IOVA, peer.buf, 0, PAGE, BOTH),
+		 iommu == BARBUF_IOMMU_TYPE1 ? -EFAULT : -ENODEV);
+	memory_decode(peer.dev, true);
+	CHECK_EQ(barbuf_dma_map_buffer(c, IOVA, peer.buf, 0, PAGE, BOTH), 0);
+	peer_close(&peer);
+	end(c, &edu);
+}
+EACH(buffer_is_suspended)
 
 /* A kernel whose buffers cannot be mapped by the CPU: type 1 has no way. */
 static void stock_type1_has_no_way(void)
@@ -484,6 +516,8 @@ static const struct test_case cases[] = {
 	CASE_MMAP(buffer_iommufd),
 	CASE_MMAP(buffer_is_refused_type1),
 	CASE_MMAP(buffer_is_refused_iommufd),
+	CASE_MMAP(buffer_is_suspended_type1),
+	CASE_MMAP(buffer_is_suspended_iommufd),
 	CASE_MMAP(revoke_ends_import),
 	CASE_MMAP(several_ranges_type1),
 	CASE_MMAP(several_ranges_iommufd),

@@ -53,8 +53,9 @@ static void drivers(void)
 	      "%s", text);
 	k.has_vfio = false;
 	CHECK(says(A0, -ENXIO,
-		   A0 " is bound to vfio-pci, but there is no /dev/vfio/12 here: in a container that "
-		      "file has to be passed in"),
+		   A0
+		   " is bound to vfio-pci, but there is no /dev/vfio/12 here: in a container that "
+		   "file has to be passed in"),
 	      "%s", text);
 	k.has_vfio = true;
 	CHECK(says_nothing(A0, -ENXIO), "nothing is wrong with the driver");
@@ -64,16 +65,18 @@ static void drivers(void)
 	      "%s", text);
 	k.no_iommus = true;
 	CHECK(says(FREE, -ENXIO,
-		   FREE " is in no IOMMU group, as no IOMMU is switched on: enable it in the firmware "
-			"(VT-d, AMD-Vi), and on Intel boot Linux with intel_iommu=on"),
+		   FREE
+		   " is in no IOMMU group, as no IOMMU is switched on: enable it in the firmware "
+		   "(VT-d, AMD-Vi), and on Intel boot Linux with intel_iommu=on"),
 	      "%s", text);
 }
 
 static void neighbours(void)
 {
-	static const char want[] = "IOMMU group 8 also holds " OTHER " (snd_intel): without ACS between "
-				   "them they come and go together, so bind that to vfio-pci or to no "
-				   "driver, too";
+	static const char want[] =
+		"IOMMU group 8 also holds " OTHER " (snd_intel): without ACS between "
+		"them they come and go together, so bind that to vfio-pci or to no "
+		"driver, too";
 
 	fresh_kernel();
 	CHECK(says(SHARED, -EPERM, want), "%s", text);
@@ -91,8 +94,9 @@ static void holders(void)
 
 	fresh_kernel();
 	CHECK(says(A0, -EBUSY,
-		   A0 " or its IOMMU group is open in a process that this user cannot see: ask again "
-		      "as root"),
+		   A0
+		   " or its IOMMU group is open in a process that this user cannot see: ask again "
+		   "as root"),
 	      "%s", text);
 	k.process = (struct fake_process){ "4711", "/dev/vfio/12", "qemu" };
 	k.texts[0] = (struct fake_text){ "/proc/4711/comm", "qemu-system-x86\n" };
@@ -144,12 +148,15 @@ static void interfaces(void)
 		   "passed in"),
 	      "%s", text);
 	k.has_vfio = true;
-	CHECK(says(A0, -EPROTONOSUPPORT, "VFIO has no IOMMU of type 1: `modprobe vfio_iommu_type1`"),
+	CHECK(says(A0, -EPROTONOSUPPORT,
+		   "VFIO has no IOMMU of type 1: `modprobe vfio_iommu_type1`"),
 	      "%s", text);
-	CHECK(!says(A0, -ENOENT, "") && strstr(text, "no /dev/iommu: `modprobe iommufd`"), "%s", text);
+	CHECK(!says(A0, -ENOENT, "") && strstr(text, "no /dev/iommu: `modprobe iommufd`"), "%s",
+	      text);
 	k.has_vfio = false;
 	k.has_iommufd = true;
-	CHECK(!says(A0, -ENOENT, "") && strstr(text, "no /dev/vfio/vfio: `modprobe vfio_iommu_type1`"),
+	CHECK(!says(A0, -ENOENT, "") &&
+		      strstr(text, "no /dev/vfio/vfio: `modprobe vfio_iommu_type1`"),
 	      "%s", text);
 	fresh_kernel();
 	k.has_cdevs = false;
@@ -190,8 +197,8 @@ static void every_look_may_fail(void)
 			looks += k.calls >= n;
 		}
 	}
-	CHECK(looks > 30 && !wrong && !left, "%u looks failed (%u wrong, %u fds left)", looks, wrong,
-	      left);
+	CHECK(looks > 30 && !wrong && !left, "%u looks failed (%u wrong, %u fds left)", looks,
+	      wrong, left);
 }
 
 int main(void)

@@ -89,11 +89,14 @@ static void refuses_kernels(void)
 
 	fresh_kernel();
 	k.api_version = 1;
-	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT && !open_count(),
+	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT &&
+		      !open_count(),
 	      "another API version");
 	fresh_kernel();
 	k.has_type1 = 0;
-	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT && !open_count(), "no type1");
+	CHECK(barbuf__container_new(&c, BARBUF_IOMMU_TYPE1, &fake) == -EPROTONOSUPPORT &&
+		      !open_count(),
+	      "no type1");
 	CHECK(c == (void *)1, "no container is returned");
 }
 
@@ -237,7 +240,8 @@ static void features(void)
 	if (!dev)
 		return;
 	k.feature_result = 33;
-	CHECK(barbuf_device_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC) == 33, "an export gives the fd");
+	CHECK(barbuf_device_export(dev, 2, ranges, 2, O_RDWR | O_CLOEXEC) == 33,
+	      "an export gives the fd");
 	CHECK(k.feature_flags == (11 | VFIO_DEVICE_FEATURE_GET), "by a GET of feature 11");
 	CHECK(k.feature_argsz == 8 + 16 + 32, "of %u bytes", k.feature_argsz);
 	CHECK(got->region_index == 2 && got->open_flags == (O_RDWR | O_CLOEXEC) && !got->flags &&

@@ -46,8 +46,8 @@ static void memory(enum barbuf_iommu iommu)
 	CHECK(!barbuf_dma_map(c, 0, MEMORY, PAGE, BARBUF_DMA_WRITE) &&
 		      k.dma[1].flags == flags(iommu, BARBUF_DMA_WRITE),
 	      "%s: to be written, at 0", what);
-	CHECK(barbuf_dma_map(c, IOVA + PAGE, MEMORY, PAGE, BOTH) == -EEXIST, "%s: what is taken: EEXIST",
-	      what);
+	CHECK(barbuf_dma_map(c, IOVA + PAGE, MEMORY, PAGE, BOTH) == -EEXIST,
+	      "%s: what is taken: EEXIST", what);
 	CHECK(barbuf_dma_unmap(c, IOVA, PAGE) == -ENOENT &&
 		      barbuf_dma_unmap(c, IOVA + PAGE, PAGE) == -ENOENT &&
 		      barbuf_dma_unmap(c, 0, 3 * PAGE) == -ENOENT && k.nr_dma == 2,
@@ -71,7 +71,8 @@ static void checks(enum barbuf_iommu iommu)
 
 	fresh_kernel();
 	REQUIRE(!barbuf__container_new(&c, iommu, &fake), "%s: a container", what);
-	CHECK(barbuf_dma_map(c, IOVA, MEMORY, PAGE, BOTH) == -EINVAL, "%s: no device yet: EINVAL", what);
+	CHECK(barbuf_dma_map(c, IOVA, MEMORY, PAGE, BOTH) == -EINVAL, "%s: no device yet: EINVAL",
+	      what);
 	CHECK(barbuf_dma_unmap(c, IOVA, PAGE) == -ENOENT, "%s: nothing to unmap", what);
 	REQUIRE(!barbuf_device_open(&dev, c, A0), "%s: a device", what);
 	before = k.calls;
@@ -116,6 +117,10 @@ static void file(enum barbuf_iommu iommu, bool has_map_file)
 		CHECK(!k.mmaps && !k.dma[0].fd && k.dma[0].offset == 3 * PAGE &&
 			      k.dma[0].flags == flags(iommu, BOTH),
 		      "%s: is handed to the kernel", what);
+		k.mmap_result = -EACCES;
+		CHECK(barbuf_dma_map_file(c, 0, 0, 0, PAGE, BOTH) == -EACCES && k.nr_dma == 1,
+		      "%s: not one that may not be written, which that would not see", what);
+		k.mmap_result = 0;
 	} else {
 		CHECK(k.mmaps == 1 && k.mmap_offset == 3 * PAGE &&
 			      k.mmap_prot == (PROT_READ | PROT_WRITE) &&
@@ -131,8 +136,7 @@ static void file(enum barbuf_iommu iommu, bool has_map_file)
 		k.mmap_result = 0;
 	}
 	k.map_result = -ENOMEM;
-	CHECK(barbuf_dma_map_file(c, 0, 0, 0, PAGE, BOTH) == -ENOMEM &&
-		      k.mmaps == !has_map_file,
+	CHECK(barbuf_dma_map_file(c, 0, 0, 0, PAGE, BOTH) == -ENOMEM && k.mmaps == !has_map_file,
 	      "%s: an error leaves no mapping here", what);
 	k.map_result = 0;
 	/* closed with the mapping in place */
@@ -182,7 +186,8 @@ static void buffer(enum barbuf_iommu iommu)
 	else
 		CHECK(!k.mmaps && k.dma[0].fd == 9 && k.dma[0].offset == PAGE,
 		      "%s: is handed to the kernel", what);
-	CHECK(!barbuf_dma_unmap(c, IOVA, 3 * PAGE) && !k.nr_dma && !k.mmaps, "%s: and unmapped", what);
+	CHECK(!barbuf_dma_unmap(c, IOVA, 3 * PAGE) && !k.nr_dma && !k.mmaps, "%s: and unmapped",
+	      what);
 
 	before = k.calls;
 	CHECK(barbuf_dma_map_buffer(c, IOVA, &buf, PAGE, 4 * PAGE, BOTH) == -EINVAL &&
@@ -238,13 +243,14 @@ static void advice(enum barbuf_iommu iommu)
 					 "Name:\tx\nVmLck:\t  16 kB\nVmPin:\t  32 kB\n"
 					 "CapInh:\t0000000000004000\nCapEff:\t0000000000000000\n" };
 	CHECK(!barbuf_dma_advice(c, -ENOMEM, 1 << 20, text, sizeof(text)) &&
-		      !strcmp(text, iommu == BARBUF_IOMMU_TYPE1 ?
-					    "mapping pins 1024 KiB, of the 64 KiB that RLIMIT_MEMLOCK "
-					    "allows 16 KiB are used: raise it with `ulimit -l 1040`, or "
-					    "LimitMEMLOCK=1040K of the systemd unit" :
-					    "mapping pins 1024 KiB, of the 64 KiB that RLIMIT_MEMLOCK "
-					    "allows 32 KiB are used: raise it with `ulimit -l 1056`, or "
-					    "LimitMEMLOCK=1056K of the systemd unit"),
+		      !strcmp(text,
+			      iommu == BARBUF_IOMMU_TYPE1 ?
+				      "mapping pins 1024 KiB, of the 64 KiB that RLIMIT_MEMLOCK "
+				      "allows 16 KiB are used: raise it with `ulimit -l 1040`, or "
+				      "LimitMEMLOCK=1040K of the systemd unit" :
+				      "mapping pins 1024 KiB, of the 64 KiB that RLIMIT_MEMLOCK "
+				      "allows 32 KiB are used: raise it with `ulimit -l 1056`, or "
+				      "LimitMEMLOCK=1056K of the systemd unit"),
 	      "%s: %s", what, text);
 	CHECK(!barbuf_dma_advice(c, -ENOMEM, 1 << 20, small, sizeof(small)) &&
 		      !strcmp(small, "mapping"),
@@ -262,10 +268,10 @@ static void advice(enum barbuf_iommu iommu)
 	k.memlock.rlim_cur = RLIM_INFINITY;
 	CHECK(barbuf_dma_advice(c, -ENOMEM, 1 << 20, text, sizeof(text)) == -ENOENT,
 	      "%s: nor without one", what);
-	CHECK(!barbuf_dma_advice(c, -EINVAL, 1, text, sizeof(text)) && strstr(text, "4096"), "%s: %s",
-	      what, text);
-	CHECK(!barbuf_dma_advice(c, -EFAULT, 1, text, sizeof(text)) && strstr(text, "memfd"), "%s: %s",
-	      what, text);
+	CHECK(!barbuf_dma_advice(c, -EINVAL, 1, text, sizeof(text)) && strstr(text, "4096"),
+	      "%s: %s", what, text);
+	CHECK(!barbuf_dma_advice(c, -EFAULT, 1, text, sizeof(text)) && strstr(text, "memfd"),
+	      "%s: %s", what, text);
 	CHECK(!barbuf_dma_advice(c, -EEXIST, 1, text, sizeof(text)) &&
 		      strstr(text, "barbuf_dma_unmap()"),
 	      "%s: %s", what, text);

@@ -652,7 +652,7 @@ static int fake_mmap(void *ctx, void **addr, size_t len, int prot, int flags, in
 		return k.fail_with;
 	if (k.mmap_result)
 		return k.mmap_result;
-	if (flags != MAP_SHARED || fd < 0)
+	if ((flags & ~MAP_NORESERVE) != MAP_SHARED || fd < 0)
 		k.violations++;
 	k.mmaps++;
 	k.mmap_offset = offset;

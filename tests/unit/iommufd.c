@@ -88,8 +88,8 @@ static void every_call_may_fail(enum barbuf_iommu iommu, const char *what)
 	CHECK(done && n > 12, "%s: two devices were opened with each of %u calls failing", what,
 	      n - 1);
 	CHECK(!wrong_error, "%s: each error came out as it was (%u did not)", what, wrong_error);
-	CHECK(!left_open && !violations && !decided, "%s: nothing was left (%u fds), no rule broken (%u)",
-	      what, left_open, violations);
+	CHECK(!left_open && !violations && !decided,
+	      "%s: nothing was left (%u fds), no rule broken (%u)", what, left_open, violations);
 }
 
 /* What BARBUF_IOMMU_ANY makes of a kernel. */
@@ -257,7 +257,8 @@ static void areas(void)
 		      got[0].length == 0x1000 && got[1].offset == 0x3000 && got[1].length == 0x1000,
 	      "areas come in order, without those that are empty");
 	nr = 1;
-	CHECK(barbuf_device_get_areas(dev, 2, got, &nr) == -ENOSPC && nr == 2, "two do not fit in one");
+	CHECK(barbuf_device_get_areas(dev, 2, got, &nr) == -ENOSPC && nr == 2,
+	      "two do not fit in one");
 	sparse.cap.nr_areas = UINT32_MAX;
 	nr = 4;
 	CHECK(!barbuf_device_get_areas(dev, 2, got, &nr) && nr == 1 && got[0].length == 4096,
@@ -269,7 +270,8 @@ static void areas(void)
 	CHECK(!barbuf_device_get_areas(dev, 2, got, &nr) && nr == 1, "a chain in a circle ends");
 	sparse.cap.header.next = 0xfffc;
 	nr = 4;
-	CHECK(!barbuf_device_get_areas(dev, 2, got, &nr) && nr == 1, "so does one that leaves the struct");
+	CHECK(!barbuf_device_get_areas(dev, 2, got, &nr) && nr == 1,
+	      "so does one that leaves the struct");
 	k.region_flags = VFIO_REGION_INFO_FLAG_READ;
 	CHECK(!barbuf_device_get_areas(dev, 0, NULL, (nr = 0, &nr)) && nr == 0,
 	      "none, where nothing can be mapped");

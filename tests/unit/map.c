@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <barbuf.h>
@@ -511,6 +512,52 @@ static void one_of_many_tells(void)
 	barbuf_buffer_free(buf);
 }
 
+static atomic_bool stop_mapping;
+
+/* What another thread maps meanwhile is its own. */
+static void *map_and_write(void *arg)
+{
+	unsigned char there[1];
+
+	while (!atomic_load(&stop_mapping)) {
+		char *p = mmap(NULL, MIB(2), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		int i;
+
+		if (p == MAP_FAILED)
+			continue;
+		for (i = 0; i < 50; i++) {
+			if (mincore(p, page, there)) {
+				atomic_store(&stop_mapping, true);
+				return (void *)1;
+			}
+		}
+		munmap(p, MIB(2));
+	}
+	return NULL;
+}
+
+/*
+ * A revoked buffer refuses to be mapped when the kernel has made room for it already. Like a
+ * socket, which says the same, and as late.
+ */
+static void fails_alone(void)
+{
+	struct barbuf_buffer revoked = { .size = MIB(4), .shift = 21 };
+	struct barbuf_map *map;
+	unsigned int i, wrong = 0;
+	pthread_t t;
+	void *lost = NULL;
+
+	revoked.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	REQUIRE(revoked.fd >= 0 && !pthread_create(&t, NULL, map_and_write, NULL), "a thread that maps");
+	for (i = 0; i < 200000 && !atomic_load(&stop_mapping); i++)
+		wrong += barbuf_map(&map, &revoked, NULL) != -ENODEV;
+	atomic_store(&stop_mapping, true);
+	pthread_join(t, &lost);
+	CHECK(!lost && !wrong, "keeps its mappings while barbuf_map() fails %u times", i);
+	close(revoked.fd);
+}
+
 int main(void)
 {
 	page = sysconf(_SC_PAGESIZE);
@@ -532,6 +579,7 @@ int main(void)
 	tells();
 	tells_while_telling();
 	one_of_many_tells();
+	fails_alone();
 	barbuf_device_close(dev);
 	return tap_done();
 }

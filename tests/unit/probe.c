@@ -29,7 +29,8 @@ static void finds(void)
 	      "no revoke and no attribute (%#x)", got);
 	k.mmap_result = -EINVAL;
 	k.has_map_file = false;
-	CHECK(!barbuf_device_probe(dev, &got) && got == BARBUF_HAS_EXPORT, "export alone (%#x)", got);
+	CHECK(!barbuf_device_probe(dev, &got) && got == BARBUF_HAS_EXPORT, "export alone (%#x)",
+	      got);
 	k.exports = false;
 	CHECK(!barbuf_device_probe(dev, &got) && !got, "nothing (%#x)", got);
 	k.exports = true;
@@ -42,14 +43,15 @@ static void finds(void)
 	if (!dev)
 		return;
 	k.exports = true;
-	CHECK(!barbuf_device_probe(dev, &got) && got == ALL_BUT_IMPORT, "no import by type1 (%#x)", got);
+	CHECK(!barbuf_device_probe(dev, &got) && got == ALL_BUT_IMPORT, "no import by type1 (%#x)",
+	      got);
 	close_one(c, dev);
 
 	fresh_kernel();
 	k.exports = true;
 	REQUIRE(!barbuf__device_adopt(&dev, fake_fd(DEVICE), &fake), "an adopted device");
-	CHECK(!barbuf_device_probe(dev, &got) && got == ALL_BUT_IMPORT, "nor without a container (%#x)",
-	      got);
+	CHECK(!barbuf_device_probe(dev, &got) && got == ALL_BUT_IMPORT,
+	      "nor without a container (%#x)", got);
 	barbuf_device_close(dev);
 }
 

@@ -73,6 +73,11 @@ static void bind_refuses(void)
 	CHECK(run(cmd_bind, "bind", false, NULL) == EXIT_FAILURE, "a bridge: refused");
 	tree_end();
 
+	begin("", 3);
+	tree_file(FUNCTION "/class", "0x060000\n");
+	CHECK(run(cmd_bind, "bind", false, NULL) == EXIT_FAILURE, "the host bridge: refused");
+	tree_end();
+
 	begin("virtio-pci", 3);
 	tree_file(FUNCTION "/sriov_numvfs", "1\n");
 	CHECK(run(cmd_bind, "bind", true, NULL) == EXIT_FAILURE, "in use: refused, by --dry-run too");

@@ -59,6 +59,7 @@ static void functions(void)
 
 	tree_pci("pci0000:00", "0000:00:05.0", "vfio-pci", 3, TREE_RESOURCE);
 	tree_pci("pci0000:00", "0000:00:10.0", NULL, -1, "0x0 0x0 0x0\n");
+	tree_pci("pci0000:00", "0000:00:1f.2", NULL, -1, "0x0 0x0 0x0\n");
 	REQUIRE(!pci_get(tree, "0000:00:05.0", &f), "the function is there");
 	CHECK(!strcmp(f.driver, "vfio-pci") && f.group == 3 && f.vendor == 0x1af4 && f.device == 0x1110 &&
 		      f.class == 0x050000,
@@ -77,7 +78,8 @@ static void functions(void)
 	      "another has nothing");
 	CHECK(pci_get(tree, "0000:00:11.0", &f) == -ENODEV, "a third is not there");
 	REQUIRE(!pci_scan(tree, &all, &nr), "all are listed");
-	CHECK(nr == 2 && !strcmp(all[0].address, "0000:00:05.0") && !strcmp(all[1].address, "0000:00:10.0"),
+	CHECK(nr == 3 && !strcmp(all[0].address, "0000:00:05.0") &&
+		      !strcmp(all[1].address, "0000:00:10.0") && !strcmp(all[2].address, "0000:00:1f.2"),
 	      "in the order of their addresses");
 	free(all);
 }

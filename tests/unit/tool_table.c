@@ -35,13 +35,11 @@ static void check_options(const struct command_desc *cmd)
 static void check_args(const struct command_desc *cmd)
 {
 	const struct arg_desc *a;
-	bool good = true, optional = false;
+	bool good = true;
 
-	for (a = cmd->args; a && a->name; a++) {
-		good = good && a->help && (!optional || a->optional) && (!a->repeat || !a[1].name);
-		optional = a->optional;
-	}
-	CHECK(good, "%s: optional arguments are behind the others, a repeated one is last", cmd->name);
+	for (a = cmd->args; a && a->name; a++)
+		good = good && a->help && (!a->repeat || !a[1].name);
+	CHECK(good, "%s: arguments are described, a repeated one is last", cmd->name);
 }
 
 static void table_is_whole(void)

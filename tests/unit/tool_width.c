@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Values that fit a width, and bars of a chart. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "width.h"
@@ -56,23 +57,36 @@ static void bars(void)
 {
 	char text[BAR_TEXT_MAX], whole[BAR_TEXT_MAX];
 
-	bar_text(1000, 1000, false, whole);
-	CHECK(strlen(whole) == BAR_WIDTH, "the most has the whole width");
-	bar_text(1e9, 1000, false, text);
+	bar_text(1000, 1000, 32, false, whole);
+	CHECK(strlen(whole) == BAR_WIDTH_MAX, "the most has the whole width");
+	bar_text(1e9, 1000, 32, false, text);
 	CHECK(!strcmp(text, whole), "and nothing has more");
-	bar_text(0, 1000, false, text);
+	bar_text(0, 1000, 32, false, text);
 	CHECK(!*text, "nothing has no bar");
-	bar_text(1000, 0, true, text);
+	bar_text(1000, 0, 32, true, text);
 	CHECK(!*text, "of nothing there is none");
-	bar_text(1000, 1000000, false, text);
-	CHECK(strlen(text) == BAR_WIDTH / 2, "a thousand is half a million: %zu", strlen(text));
-	bar_text(1e6, 1e6, true, text);
+	bar_text(1000, 1000000, 32, false, text);
+	CHECK(strlen(text) == BAR_WIDTH_MAX / 2, "a thousand is half a million: %zu", strlen(text));
+	bar_text(1e6, 1e6, 32, true, text);
 	CHECK(strlen(text) == BAR_TEXT_MAX - 1, "blocks are three bytes each");
+}
+
+static void encoding(void)
+{
+	unsetenv("LC_ALL");
+	unsetenv("LC_CTYPE");
+	unsetenv("LANG");
+	CHECK(!bar_has_blocks(), "no locale, no blocks");
+	setenv("LANG", "de_DE.UTF-8", 1);
+	CHECK(bar_has_blocks(), "UTF-8 has them");
+	setenv("LC_ALL", "C", 1);
+	CHECK(!bar_has_blocks(), "C has not, and LC_ALL counts first");
 }
 
 int main(void)
 {
 	values();
 	bars();
+	encoding();
 	return tap_done();
 }

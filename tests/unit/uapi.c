@@ -62,7 +62,8 @@ int main(void)
 		      offsetof(struct iommu_ioas_iova_ranges, allowed_iovas) == 16 &&
 		      sizeof(struct iommu_iova_range) == 16,
 	      "IOAS_IOVA_RANGES");
-	CHECK(sizeof(struct iommu_ioas_map) == 40 && offsetof(struct iommu_ioas_map, user_va) == 16 &&
+	CHECK(sizeof(struct iommu_ioas_map) == 40 &&
+		      offsetof(struct iommu_ioas_map, user_va) == 16 &&
 		      offsetof(struct iommu_ioas_map, length) == 24 &&
 		      offsetof(struct iommu_ioas_map, iova) == 32,
 	      "IOAS_MAP");
