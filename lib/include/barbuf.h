@@ -18,6 +18,12 @@
  * Threads: calls on different objects may run at the same time. Calls on one
  * object may not, unless a section says so.
  *
+ * Fork: a child may close and free what it inherited, which ends its copies alone,
+ * and go on with mappings and received buffers. All else stays with the parent.
+ *
+ * Structs grow: set what is .reserved to 0, best by an initializer; what is not 0 is
+ * refused with -EINVAL.
+ *
  * Sizes, lengths and offsets are in bytes. Every descriptor that the library
  * makes is close-on-exec.
  */
@@ -50,6 +56,7 @@ struct barbuf_range {
 enum barbuf_memattr {
 	BARBUF_NC = 0, /* uncached: every access reaches the device, in order */
 	BARBUF_WC = 1, /* write-combining: stores may be merged and delayed */
+	BARBUF_MEMATTR_UNKNOWN = 2, /* of a buffer that was adopted: one of the two */
 };
 
 /* ------------------------------------------------------------------ version */
@@ -88,17 +95,28 @@ int barbuf_container_free(struct barbuf_container *c);
 /* Which interface it uses; BARBUF_IOMMU_ANY until its first device decided. */
 enum barbuf_iommu barbuf_container_iommu(const struct barbuf_container *c);
 
+/* The fd, for calls of your own: of /dev/vfio/vfio or /dev/iommu. It stays the container's.
+ * -1 until the first device decided. */
+int barbuf_container_fd(const struct barbuf_container *c);
+
+/* The number of the IOAS in its iommufd; 0 with type1, which has none. */
+uint32_t barbuf_container_ioas(const struct barbuf_container *c);
+
 /* ------------------------------------------------------------------- device
  *
  * Threads: calls that only read the handle (all but open, adopt and close) may
  * run at the same time. Open and close of devices of one container, DMA calls
- * on it and barbuf_device_hot_reset() may not. */
+ * on it and barbuf_device_hot_reset() may not, nor may close and a call on a buffer
+ * that was exported from the device, or on a lease of one.
+ *
+ * Interrupts are not wrapped: VFIO_DEVICE_SET_IRQS on barbuf_device_fd(). */
 
 /* What VFIO_DEVICE_GET_INFO says. */
 struct barbuf_device_info {
 	bool can_reset; /* barbuf_device_reset() is offered */
 	uint32_t num_regions;
 	uint32_t num_irqs;
+	uint64_t reserved[2];
 };
 
 #define BARBUF_REGION_READ 1u /* VFIO_REGION_INFO_FLAG_READ */
@@ -115,6 +133,7 @@ struct barbuf_region {
 	uint32_t flags; /* BARBUF_REGION_* */
 	uint64_t size;
 	uint64_t offset; /* where it starts in the device fd */
+	uint64_t reserved[2];
 };
 
 /**
@@ -146,7 +165,9 @@ int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, c
 int barbuf_device_adopt(struct barbuf_device **out, int fd);
 
 /* Close the device, and its group and own container with the last. NULL is fine.
- * Buffers of it stop working; free them as usual. */
+ * Buffers that were exported from it are revoked; free them as usual. Where the kernel
+ * cannot revoke they end when nobody has the device open any more: no copy of its fd,
+ * no mapping of a BAR. */
 void barbuf_device_close(struct barbuf_device *dev);
 
 /* The VFIO device fd. It stays the device's: do not close it. */
@@ -290,8 +311,8 @@ int barbuf_device_set_memattr(struct barbuf_device *dev, int fd, uint32_t mematt
 
 /* ------------------------------------------------------------------- buffer
  *
- * Threads: a buffer's description does not change, and reading it may be done
- * anywhere. */
+ * Threads: a buffer's description does not change. All calls on one buffer may run
+ * at the same time but barbuf_buffer_free(). */
 
 /* Longest name, without the NUL (DMA_BUF_NAME_LEN - 1). */
 #define BARBUF_NAME_MAX 31
@@ -303,6 +324,7 @@ struct barbuf_export {
 	const struct barbuf_range *ranges; /* copied */
 	size_t nr_ranges;
 	const char *name; /* seen in /proc/PID/maps; NULL: the kernel's own */
+	uint64_t reserved[2];
 };
 
 /**
@@ -312,7 +334,8 @@ struct barbuf_export {
  *	outlive it
  *
  * Errors: as barbuf_device_export(); -EOPNOTSUPP: a memattr or name that this
- * kernel does not offer; -ENAMETOOLONG: @x->name; -ENOENT: @x->memattr.
+ * kernel does not offer; -ENAMETOOLONG: @x->name; -ENOENT: @x->memattr; -EINVAL:
+ * @x->reserved.
  */
 int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
 			 const struct barbuf_export *x);
@@ -324,7 +347,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
  * Size, name and read-only are the kernel's; the memory attribute and the
  * alignment are not known.
  *
- * Errors: -EBADF: no fd; -EINVAL: no DMABUF.
+ * Errors: -EBADF: no fd; -EINVAL: no DMABUF, or one that is open for writing alone,
+ * which nobody can map.
  */
 int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
 
@@ -332,7 +356,8 @@ int barbuf_buffer_adopt(struct barbuf_buffer **out, int fd);
  * did not export it, or has closed the device. */
 int barbuf_buffer_revoke(struct barbuf_buffer *buf);
 
-/* Close the buffer's fd. Mappings and other fds of it stay. NULL is fine. */
+/* Close the buffer's fd. Mappings and other fds of it stay, and a primary that has lent it
+ * cannot revoke it any more: revoke first. NULL is fine. */
 void barbuf_buffer_free(struct barbuf_buffer *buf);
 
 /* The DMABUF's fd. It stays the buffer's. */
@@ -341,7 +366,7 @@ int barbuf_buffer_fd(const struct barbuf_buffer *buf);
 uint64_t barbuf_buffer_size(const struct barbuf_buffer *buf);
 /* Is it read-only? Then no mapping of it can write. */
 bool barbuf_buffer_read_only(const struct barbuf_buffer *buf);
-/* How it is mapped. BARBUF_NC when it was adopted. */
+/* How it is mapped. */
 enum barbuf_memattr barbuf_buffer_memattr(const struct barbuf_buffer *buf);
 /* The name; "" if it has none. Lives as long as the buffer. */
 const char *barbuf_buffer_name(const struct barbuf_buffer *buf);
@@ -406,7 +431,10 @@ int barbuf_peer_check(int sock, uid_t uid, gid_t gid);
  * not printable ASCII. No SIGPIPE is raised.
  *
  * Errors: -EPROTOTYPE: no UNIX socket, or one that keeps no message boundaries;
- * -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or it does not block.
+ * -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or it does not block;
+ * -ETOOMANYREFS: this user has as many descriptors on the way as it may have open
+ * (RLIMIT_NOFILE). A peer that does not read stalls a socket that blocks and has no
+ * SO_SNDTIMEO.
  */
 int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
 
@@ -419,7 +447,7 @@ int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
  *
  * Errors: -EPIPE: the peer closed the socket; -EBADMSG: no buffer message, cut
  * short, or with other descriptors than one DMABUF of the size it tells;
- * -EMFILE: no free descriptor here; -EPROTO: a version this library does not
+ * -EMFILE: no free descriptor here, or a security module took one away; -EPROTO: a version this library does not
  * know; -EPROTOTYPE, -EAGAIN as barbuf_buffer_send(). A message that fails is
  * consumed.
  */
@@ -470,9 +498,13 @@ struct barbuf_map_options {
 	 * a suspended mapping is revoked later, or after barbuf_map_rearm(). Runs
 	 * in the thread whose access failed, not in a signal handler, before the
 	 * access returns; it may call anything but barbuf_unmap() of this mapping.
+	 * Two threads may be in it at once with different reasons: revoked is the
+	 * truth then, whichever comes first. A device that was unplugged is told as
+	 * suspended to mappings of a BAR.
 	 */
 	void (*gone)(struct barbuf_map *map, enum barbuf_gone why, void *arg);
 	void *arg;
+	uint64_t reserved[2];
 };
 
 /**
@@ -527,7 +559,9 @@ void barbuf_map_rearm(struct barbuf_map *map);
  * Threads: any, also at once; not in a signal handler.
  *
  * A program that keeps a handler of its own instead calls barbuf_guard_handle()
- * in it.
+ * in it. So should one with several copies of this library, when something else sets
+ * the action of SIGBUS after them. A plugin that has the static library in it must not
+ * be unloaded after this call; the shared library stays loaded by itself.
  */
 int barbuf_guard_install(void);
 
@@ -588,6 +622,11 @@ int barbuf_map_write32(struct barbuf_map *map, uint64_t offset, uint32_t value);
 int barbuf_map_write64(struct barbuf_map *map, uint64_t offset, uint64_t value);
 int barbuf_map_copy_from(struct barbuf_map *map, uint64_t offset, void *dst, size_t len);
 int barbuf_map_copy_to(struct barbuf_map *map, uint64_t offset, const void *src, size_t len);
+/* As barbuf_doorbell*() and barbuf_store64b(), below. */
+int barbuf_map_doorbell16(struct barbuf_map *map, uint64_t offset, uint16_t value);
+int barbuf_map_doorbell32(struct barbuf_map *map, uint64_t offset, uint32_t value);
+int barbuf_map_doorbell64(struct barbuf_map *map, uint64_t offset, uint64_t value);
+int barbuf_map_store64b(struct barbuf_map *map, uint64_t offset, const void *src);
 
 /* -------------------------------------------------------------------- order
  *
@@ -679,6 +718,19 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
 int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
 			  uint64_t offset, uint64_t len, unsigned int access);
 
+/**
+ * barbuf_dma_ranges() - which IOVAs the devices of a container can use
+ * @ranges: room for *@nr ranges, in ascending order. NULL if *@nr is 0
+ * @nr: set to how many there are
+ *
+ * What lies between them is reserved, as x86 does with its window of MSI. Another
+ * device that is opened may make them fewer.
+ *
+ * Errors: -ENOSPC: there are *@nr ranges, more than fit; -EINVAL: no device yet;
+ * -EOPNOTSUPP: the kernel does not tell; -ENOMEM.
+ */
+int barbuf_dma_ranges(struct barbuf_container *c, struct barbuf_range *ranges, size_t *nr);
+
 /* End what one map call made. -ENOENT: nothing was mapped so, with this @iova and @len. */
 int barbuf_dma_unmap(struct barbuf_container *c, uint64_t iova, uint64_t len);
 
@@ -713,6 +765,7 @@ struct barbuf_lease {
 	struct barbuf_buffer *buf; /* the caller's */
 	struct barbuf_peer holder;
 	void *cookie;
+	uint64_t reserved[2];
 };
 
 struct barbuf_lease_event {
@@ -720,6 +773,7 @@ struct barbuf_lease_event {
 	enum barbuf_lease_end why;
 	int error; /* 0, or what the revoke answered: -EBADFD if it was revoked already,
 		    * -EOPNOTSUPP if its device was closed */
+	uint64_t reserved[2];
 };
 
 /* Make an empty table. -ENOMEM; -EMFILE. */
@@ -755,7 +809,7 @@ int barbuf_lease(struct barbuf_leases *t, struct barbuf_buffer *buf, int pidfd, 
 /**
  * barbuf_leases_next() - revoke one buffer whose holder ended, and tell
  *
- * Does not wait for a holder; a revoke may wait for importers. In the order in which
+ * To be called until it returns 0. Does not wait for a holder; a revoke may wait for importers. In the order in which
  * the holders ended, and once for each lease.
  *
  * Return: 1: @event is filled; 0: nothing (more) happened; or a negative errno.

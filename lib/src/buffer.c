@@ -26,6 +26,7 @@ int barbuf__buffer_wrap(struct barbuf_buffer **out, int fd)
 	buf->fd = fd;
 	buf->size = d.size;
 	buf->read_only = d.read_only;
+	buf->memattr = BARBUF_MEMATTR_UNKNOWN;
 	memcpy(buf->name, d.name, sizeof(buf->name));
 	*out = buf;
 	return 0;
@@ -101,6 +102,8 @@ int barbuf_buffer_export(struct barbuf_buffer **out, struct barbuf_device *dev,
 	struct barbuf_buffer *buf;
 	int fd, ret;
 
+	if (x->reserved[0] || x->reserved[1])
+		return -EINVAL;
 	if (x->memattr != BARBUF_NC && x->memattr != BARBUF_WC)
 		return -ENOENT;
 	if (x->name && strlen(x->name) > BARBUF_NAME_MAX)

@@ -66,6 +66,16 @@ enum barbuf_iommu barbuf_container_iommu(const struct barbuf_container *c)
 	return c->iommu ? c->iommu->kind : BARBUF_IOMMU_ANY;
 }
 
+int barbuf_container_fd(const struct barbuf_container *c)
+{
+	return c->fd;
+}
+
+uint32_t barbuf_container_ioas(const struct barbuf_container *c)
+{
+	return c->ioas;
+}
+
 /* Is this what an interface says that is not there, or not for this user? */
 static bool is_out_of_reach(int error)
 {

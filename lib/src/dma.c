@@ -2,6 +2,7 @@
 /* DMA mappings of a container, and the record of them. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -212,6 +213,26 @@ bool barbuf__is_addressable(struct barbuf_container *c, uint64_t iova, uint64_t 
 			iova + (len - 1) <= ranges[i].offset + (ranges[i].length - 1);
 	free(ranges);
 	return found;
+}
+
+int barbuf_dma_ranges(struct barbuf_container *c, struct barbuf_range *ranges, size_t *nr)
+{
+	struct barbuf_range *list;
+	size_t count;
+	int ret;
+
+	if (!c->nr_devices)
+		return -EINVAL;
+	ret = c->iommu->iova_ranges(c, &list, &count);
+	if (ret)
+		return ret == -ENOTTY ? -EOPNOTSUPP : ret;
+	if (count > *nr)
+		ret = -ENOSPC;
+	else if (count)
+		memcpy(ranges, list, count * sizeof(*list));
+	*nr = count;
+	free(list);
+	return ret;
 }
 
 void barbuf__dma_forget(struct barbuf_container *c)

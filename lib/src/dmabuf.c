@@ -41,7 +41,7 @@ int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d)
 	if (flags < 0)
 		return -errno;
 	/* O_PATH names the object and cannot be mapped. */
-	if (fs.f_type != DMA_BUF_MAGIC || (flags & O_PATH))
+	if (fs.f_type != DMA_BUF_MAGIC || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
 		return -EINVAL;
 	size = lseek(fd, 0, SEEK_END);
 	if (size < 0)

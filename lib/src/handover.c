@@ -74,7 +74,7 @@ static bool is_description(const struct description *d)
 		return false;
 	if ((d->flags & ~DESCRIPTION_READ_ONLY) || d->reserved)
 		return false;
-	if (d->memattr != BARBUF_NC && d->memattr != BARBUF_WC)
+	if (d->memattr > BARBUF_MEMATTR_UNKNOWN)
 		return false;
 	return is_name(d->name, sizeof(d->name));
 }

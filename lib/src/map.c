@@ -24,7 +24,7 @@ static int pages_of(const struct source *s, const struct barbuf_map_options *o, 
 	uint64_t page = sysconf(_SC_PAGESIZE);
 	uint64_t room;
 
-	if (o->offset % page)
+	if (o->offset % page || o->reserved[0] || o->reserved[1])
 		return -EINVAL;
 	if (o->offset >= s->size)
 		return -ERANGE;

@@ -63,6 +63,34 @@ DEFINE_ACCESS(16)
 DEFINE_ACCESS(32)
 DEFINE_ACCESS(64)
 
+#define DEFINE_DOORBELL(bits)                                                                  \
+	int barbuf_map_doorbell##bits(struct barbuf_map *map, uint64_t offset,                 \
+				      uint##bits##_t value)                                    \
+	{                                                                                      \
+		int ret = check(map, offset, sizeof(value));                                   \
+                                                                                               \
+		if (ret)                                                                       \
+			return ret;                                                            \
+		if (offset % sizeof(value))                                                    \
+			return -EINVAL;                                                        \
+		return barbuf_doorbell##bits(map->addr + offset, value) ? failed(map) : 0;     \
+	}
+
+DEFINE_DOORBELL(16)
+DEFINE_DOORBELL(32)
+DEFINE_DOORBELL(64)
+
+int barbuf_map_store64b(struct barbuf_map *map, uint64_t offset, const void *src)
+{
+	int ret = check(map, offset, 64);
+
+	if (ret)
+		return ret;
+	if (offset % 64)
+		return -EINVAL;
+	return barbuf_store64b(map->addr + offset, src) ? failed(map) : 0;
+}
+
 int barbuf_map_copy_from(struct barbuf_map *map, uint64_t offset, void *dst, size_t len)
 {
 	int ret = check(map, offset, len);

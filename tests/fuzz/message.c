@@ -248,7 +248,7 @@ static bool good_description(const struct wire_description *d, enum kind kind)
 		return false;
 	if (d->flags > 1 || (kind == READABLE && !d->flags))
 		return false;
-	if (d->phase >= UINT64_C(1) << 30 || (d->phase & (PAGE - 1)) || d->memattr > 1 ||
+	if (d->phase >= UINT64_C(1) << 30 || (d->phase & (PAGE - 1)) || d->memattr > BARBUF_MEMATTR_UNKNOWN ||
 	    d->reserved)
 		return false;
 	if (d->shift != 30 && d->shift != 21 && d->shift)

@@ -99,13 +99,16 @@ static void exports_that_fail(void)
 	fake.memattr_error = -ENOMEM;
 	fails(dev, &x, -ENOMEM, "an attribute that fails otherwise");
 	fake.exports = 0;
+	x.reserved[1] = 1;
+	fails(dev, &x, -EINVAL, "what a later library knows");
+	x.reserved[1] = 0;
 	x.memattr = 2;
 	fails(dev, &x, -ENOENT, "an attribute that is none");
 
 	x = plain;
 	x.name = "thirty-two bytes are one too many";
 	fails(dev, &x, -ENAMETOOLONG, "a name too long");
-	CHECK(!fake.exports, "the kernel was not asked for the last two");
+	CHECK(!fake.exports, "the kernel was not asked for the last three");
 	x.name = "ok";
 	fake.name_error = -ENOTTY;
 	fails(dev, &x, -EOPNOTSUPP, "a kernel without names");
@@ -179,6 +182,7 @@ static void adopts(void)
 		      !strcmp(barbuf_buffer_name(buf), "slice") && !barbuf_buffer_read_only(buf),
 	      "is as the kernel says");
 	CHECK(!barbuf_buffer_ranges(buf, &nr) && nr == 0, "its ranges are not told");
+	CHECK(barbuf_buffer_memattr(buf) == BARBUF_MEMATTR_UNKNOWN, "nor its attribute");
 	CHECK(barbuf_buffer_revoke(buf) == -EOPNOTSUPP, "it is not ours to revoke");
 	barbuf_buffer_free(buf);
 	CHECK(fcntl(fd, F_GETFD) < 0, "its fd goes with it");

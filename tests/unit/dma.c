@@ -229,7 +229,9 @@ static void advice(enum barbuf_iommu iommu)
 	const char *what = name_of(iommu);
 	struct barbuf_container *c;
 	struct barbuf_device *dev;
+	struct barbuf_range ranges[3] = { 0 };
 	char text[400], small[8];
+	size_t nr = 0;
 
 	dev = open_one(&c, iommu, A0);
 	if (!dev)
@@ -238,6 +240,18 @@ static void advice(enum barbuf_iommu iommu)
 		      !strcmp(text, "the devices of this container can address 0 to 0xfedfffff, "
 				    "0xfef00000 to 0x7fffffffff"),
 	      "%s: %s", what, text);
+	CHECK(barbuf_dma_ranges(c, NULL, &nr) == -ENOSPC && nr == 2, "%s: two ranges", what);
+	nr = 1;
+	CHECK(barbuf_dma_ranges(c, ranges, &nr) == -ENOSPC && nr == 2 && !ranges[0].length,
+	      "%s: do not fit", what);
+	nr = 3;
+	CHECK(!barbuf_dma_ranges(c, ranges, &nr) && nr == 2 && !ranges[0].offset &&
+		      ranges[0].length == 0xfee00000 && ranges[1].offset == 0xfef00000 &&
+		      ranges[1].offset + ranges[1].length == 0x8000000000,
+	      "%s: with what is reserved between them", what);
+	CHECK(barbuf_container_fd(c) >= 0 &&
+		      barbuf_container_ioas(c) == (iommu == BARBUF_IOMMU_TYPE1 ? 0 : 77),
+	      "%s: the kernel's names of it", what);
 	k.memlock.rlim_cur = 64 << 10;
 	k.texts[0] = (struct fake_text){ "/proc/self/status",
 					 "Name:\tx\nVmLck:\t  16 kB\nVmPin:\t  32 kB\n"
@@ -287,6 +301,7 @@ static void advice(enum barbuf_iommu iommu)
 	REQUIRE(!barbuf__container_new(&c, iommu, &fake), "%s: a container", what);
 	CHECK(!barbuf_dma_advice(c, -EINVAL, 1, text, sizeof(text)) && strstr(text, "no device"),
 	      "%s: %s", what, text);
+	CHECK(barbuf_dma_ranges(c, ranges, &nr) == -EINVAL, "%s: nor ranges", what);
 	barbuf_container_free(c);
 }
 

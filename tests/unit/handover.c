@@ -159,7 +159,7 @@ static void bad_descriptions(void)
 	REFUSE("a shift of 64", d.shift, 64, -EBADMSG);
 	REFUSE("a shift of 2^32 - 1", d.shift, UINT32_MAX, -EBADMSG);
 	REFUSE("an unknown flag", d.flags, 2, -EBADMSG);
-	REFUSE("an unknown attribute", d.memattr, 2, -EBADMSG);
+	REFUSE("an unknown attribute", d.memattr, 3, -EBADMSG);
 	REFUSE("a reserved field in use", d.reserved, 1, -EBADMSG);
 	REFUSE("a byte behind the name", d.name[31], 'x', -EBADMSG);
 	REFUSE("an escape in the name", d.name[0], '\x1b', -EBADMSG);

@@ -22,6 +22,7 @@
 #define GIB(n) ((uint64_t)(n) << 30)
 #define ADDRESS (GIB(0x300) + MIB(2) * 3)
 
+static const unsigned char sixty_four[64];
 static uint64_t page;
 static struct barbuf_device *dev;
 
@@ -103,6 +104,13 @@ static void maps(void)
 	barbuf_unmap(part);
 
 	refuses(buf, 1, 0, -EINVAL, "an offset within a page");
+	{
+		const struct barbuf_map_options later = { .reserved = { 0, 1 } };
+		struct barbuf_map *none = (void *)1;
+
+		CHECK(barbuf_map(&none, buf, &later) == -EINVAL && none == (void *)1,
+		      "what a later library knows");
+	}
 	refuses(buf, 4 * page, 0, -ERANGE, "an offset past the end");
 	refuses(buf, 4 * page, page, -ERANGE, "the same with a length");
 	refuses(buf, page, 3 * page + 1, -ERANGE, "an end past the end");
@@ -357,6 +365,27 @@ static void bounds(void)
 		      barbuf_map_copy_to(map, UINT64_MAX, out, 2) == -ERANGE,
 	      "none past it");
 	CHECK(!barbuf_map_copy_to(map, page, out, 0), "nothing at the end is nothing");
+	CHECK(!barbuf_map_store64b(map, page - 64, in) &&
+		      !barbuf_map_copy_from(map, page - 64, out, 64) && !memcmp(in, out, 64),
+	      "64 bytes at once");
+	CHECK(barbuf_map_store64b(map, page - 32, in) == -ERANGE &&
+		      barbuf_map_store64b(map, UINT64_MAX - 63, in) == -ERANGE &&
+		      barbuf_map_store64b(map, 32, in) == -EINVAL,
+	      "neither past the end nor unaligned");
+	CHECK(!barbuf_map_doorbell16(map, 2, 0x1234) &&
+		      !barbuf_map_doorbell32(map, 4, 0x56789abc) &&
+		      !barbuf_map_doorbell64(map, 8, 0x0123456789abcdef) &&
+		      !barbuf_map_copy_from(map, 0, out, 16) &&
+		      !memcmp(out + 2, "\x34\x12\xbc\x9a\x78\x56\xef\xcd\xab\x89\x67\x45\x23\x01",
+			      14),
+	      "doorbells of three widths");
+	CHECK(barbuf_map_doorbell16(map, page, 0) == -ERANGE &&
+		      barbuf_map_doorbell32(map, page - 2, 0) == -ERANGE &&
+		      barbuf_map_doorbell64(map, UINT64_MAX, 0) == -ERANGE &&
+		      barbuf_map_doorbell16(map, 1, 0) == -EINVAL &&
+		      barbuf_map_doorbell32(map, 2, 0) == -EINVAL &&
+		      barbuf_map_doorbell64(map, 4, 0) == -EINVAL,
+	      "in bounds and aligned");
 	barbuf_unmap(map);
 	barbuf_buffer_free(buf);
 }
@@ -408,6 +437,15 @@ static void tells(void)
 		      barbuf_map_copy_from(map, 0, bytes, 16) == -EIO &&
 		      barbuf_map_copy_to(map, 0, bytes, 16) == -EIO && told == 1,
 	      "once");
+	barbuf_map_rearm(map);
+	CHECK(barbuf_map_doorbell16(map, 0, 1) == -EIO && told == 2, "a doorbell tells");
+	barbuf_map_rearm(map);
+	CHECK(barbuf_map_doorbell32(map, 0, 1) == -EIO && told == 3, "of each width");
+	barbuf_map_rearm(map);
+	CHECK(barbuf_map_doorbell64(map, 0, 1) == -EIO && told == 4, "all three");
+	barbuf_map_rearm(map);
+	CHECK(barbuf_map_store64b(map, 0, sixty_four) == -EIO && told == 5, "and 64 bytes");
+	told = 1;
 	suspend(fd, false);
 	CHECK(!barbuf_map_write8(map, 0, 1) && told == 1, "it works again");
 	suspend(fd, true);
@@ -520,7 +558,8 @@ static void *map_and_write(void *arg)
 	unsigned char there[1];
 
 	while (!atomic_load(&stop_mapping)) {
-		char *p = mmap(NULL, MIB(2), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *p = mmap(NULL, MIB(2), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1, 0);
 		int i;
 
 		if (p == MAP_FAILED)
@@ -549,7 +588,8 @@ static void fails_alone(void)
 	void *lost = NULL;
 
 	revoked.fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	REQUIRE(revoked.fd >= 0 && !pthread_create(&t, NULL, map_and_write, NULL), "a thread that maps");
+	REQUIRE(revoked.fd >= 0 && !pthread_create(&t, NULL, map_and_write, NULL),
+		"a thread that maps");
 	for (i = 0; i < 200000 && !atomic_load(&stop_mapping); i++)
 		wrong += barbuf_map(&map, &revoked, NULL) != -ENODEV;
 	atomic_store(&stop_mapping, true);
