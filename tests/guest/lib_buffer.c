@@ -231,6 +231,19 @@ static void read_only(void)
 	CHECK_EQ(barbuf_buffer_check(buf), -EBADFD);
 }
 
+/* A mapping needs to read. */
+static void write_only(void)
+{
+	const range_t range = { 0, PAGE };
+	struct barbuf_buffer *buf;
+	int fd;
+
+	dev = dev_open("ivshmem");
+	fd = barbuf_device_export(dev->lib, 2, &range, 1, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_EQ(barbuf_buffer_adopt(&buf, fd), -EINVAL);
+}
+
 static void revoked(void)
 {
 	struct told told = { 0 };
@@ -573,6 +586,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(described),
 	CASE_MMAP(attributes),
 	CASE_MMAP(read_only),
+	CASE(write_only),
 	CASE_MMAP(revoked),
 	CASE_MMAP(revoked_when_freed),
 	CASE_MMAP(suspended_by_decode),

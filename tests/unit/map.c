@@ -590,7 +590,7 @@ static void fails_alone(void)
 	revoked.fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	REQUIRE(revoked.fd >= 0 && !pthread_create(&t, NULL, map_and_write, NULL),
 		"a thread that maps");
-	for (i = 0; i < 200000 && !atomic_load(&stop_mapping); i++)
+	for (i = 0; i < 50000 && !atomic_load(&stop_mapping); i++)
 		wrong += barbuf_map(&map, &revoked, NULL) != -ENODEV;
 	atomic_store(&stop_mapping, true);
 	pthread_join(t, &lost);
