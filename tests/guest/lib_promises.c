@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "edu.h"
@@ -29,13 +28,11 @@ static atomic_bool stop;
 /* As often as a few seconds allow: a debug kernel is slow. */
 static bool time_left(void)
 {
-	static struct timespec end;
-	struct timespec now;
+	static uint64_t end;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!end.tv_sec)
-		end.tv_sec = now.tv_sec + 10;
-	return now.tv_sec < end.tv_sec;
+	if (!end)
+		end = now_ns() + 10000000000ull;
+	return now_ns() < end;
 }
 
 static void *map_and_look(void *arg)
