@@ -192,43 +192,6 @@ int barbuf_device_get_region(struct barbuf_device *dev, uint32_t index,
 	return 0;
 }
 
-/* A region with its capabilities. The caller frees *out. */
-static int get_region_caps(struct barbuf_device *dev, uint32_t index, struct vfio_region_info **out)
-{
-	uint32_t size = sizeof(struct vfio_region_info);
-	struct vfio_region_info *info = NULL;
-	int ret;
-
-	for (;;) {
-		void *p = realloc(info, size);
-
-		if (!p) {
-			ret = -ENOMEM;
-			break;
-		}
-		info = p;
-		memset(info, 0, size);
-		info->argsz = size;
-		info->index = index;
-		ret = dev_ioctl(dev, VFIO_DEVICE_GET_REGION_INFO, info);
-		if (ret)
-			break;
-		if (info->argsz <= size) {
-			info->argsz = size;
-			*out = info;
-			return 0;
-		}
-		/* A page holds 250 areas; guard against a nonsense answer. */
-		if (info->argsz > 1 << 20) {
-			ret = -EIO;
-			break;
-		}
-		size = info->argsz;
-	}
-	free(info);
-	return ret;
-}
-
 static const struct vfio_region_info_cap_sparse_mmap *
 find_sparse(const struct vfio_region_info *info)
 {
@@ -257,14 +220,18 @@ static int by_offset(const void *a, const void *b)
 int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct barbuf_range *areas,
 			    size_t *nr)
 {
+	const struct vfio_region_info head = { .index = index };
 	const struct vfio_region_info_cap_sparse_mmap *sparse;
-	struct vfio_region_info *info;
+	const struct vfio_region_info *info;
 	size_t room = *nr, i;
+	void *answer;
 	int ret;
 
-	ret = get_region_caps(dev, index, &info);
+	ret = barbuf__get_info(dev->sys, dev->fd, VFIO_DEVICE_GET_REGION_INFO, &head, sizeof(head),
+			       &answer);
 	if (ret)
 		return ret;
+	info = answer;
 	sparse = find_sparse(info);
 
 	*nr = 0;
@@ -285,7 +252,7 @@ int barbuf_device_get_areas(struct barbuf_device *dev, uint32_t index, struct ba
 								  sparse->areas[i].size };
 		qsort(areas - *nr, *nr, sizeof(*areas), by_offset);
 	}
-	free(info);
+	free(answer);
 	return ret;
 }
 

@@ -216,53 +216,20 @@ static int type1_unmap(struct barbuf_container *c, const struct barbuf__mapping 
 	return barbuf__ioctl(c->sys, c->fd, VFIO_IOMMU_UNMAP_DMA, &arg);
 }
 
-/* VFIO_IOMMU_GET_INFO with its capabilities. The caller frees *out. */
-static int get_info(struct barbuf_container *c, struct vfio_iommu_type1_info **out)
-{
-	struct vfio_iommu_type1_info *info = NULL;
-	uint32_t size = sizeof(*info);
-	int ret;
-
-	for (;;) {
-		void *p = realloc(info, size);
-
-		if (!p) {
-			ret = -ENOMEM;
-			break;
-		}
-		info = p;
-		memset(info, 0, size);
-		info->argsz = size;
-		ret = barbuf__ioctl(c->sys, c->fd, VFIO_IOMMU_GET_INFO, info);
-		if (ret)
-			break;
-		if (info->argsz <= size) {
-			info->argsz = size;
-			*out = info;
-			return 0;
-		}
-		/* A page holds 250 ranges; guard against a nonsense answer. */
-		if (info->argsz > 1 << 20) {
-			ret = -EIO;
-			break;
-		}
-		size = info->argsz;
-	}
-	free(info);
-	return ret;
-}
-
 static int type1_iova_ranges(struct barbuf_container *c, struct barbuf_range **out, size_t *nr)
 {
 	const struct vfio_iommu_type1_info_cap_iova_range *cap;
-	struct vfio_iommu_type1_info *info;
+	const struct vfio_iommu_type1_info head = { 0 };
+	const struct vfio_iommu_type1_info *info;
 	struct barbuf_range *list;
+	void *answer;
 	uint32_t i;
 	int ret;
 
-	ret = get_info(c, &info);
+	ret = barbuf__get_info(c->sys, c->fd, VFIO_IOMMU_GET_INFO, &head, sizeof(head), &answer);
 	if (ret)
 		return ret;
+	info = answer;
 	ret = -EOPNOTSUPP;
 	if (!(info->flags & VFIO_IOMMU_INFO_CAPS))
 		goto out;
@@ -284,7 +251,7 @@ static int type1_iova_ranges(struct barbuf_container *c, struct barbuf_range **o
 	*out = list;
 	ret = 0;
 out:
-	free(info);
+	free(answer);
 	return ret;
 }
 

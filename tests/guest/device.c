@@ -55,6 +55,26 @@ bool dev_bind(const char *model, char address[32], int *group)
 	return true;
 }
 
+const char *dev_bound(const char *model)
+{
+	static char address[4][32];
+	static unsigned int next;
+	char *a = address[next++ % 4];
+	int group;
+
+	if (!dev_bind(model, a, &group))
+		SKIP("this lab has no %s", model);
+	return a;
+}
+
+void need_iommufd(void)
+{
+	/* Its module comes with vfio-pci's. */
+	dev_bound("edu");
+	if (access("/dev/iommu", F_OK))
+		SKIP("this kernel has no iommufd");
+}
+
 static struct dev *open_device(struct barbuf_container *container, const char *model, bool must)
 {
 	char address[32];

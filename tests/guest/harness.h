@@ -123,6 +123,22 @@ struct dev *try_dev_open(const char *model);
 void dev_close(struct dev *dev);
 /* Binds the device and tells its address and group, or false: none in this lab. */
 bool dev_bind(const char *model, char address[32], int *group);
+/* As dev_bind(), for its address alone, good until four more were asked for. Skips the case. */
+const char *dev_bound(const char *model);
+/* Skips the case on a kernel without iommufd. */
+void need_iommufd(void);
+
+/* The cases of a function that takes enum barbuf_iommu, one for each interface. */
+#define EACH_IOMMU(fn)                    \
+	static void fn##_type1(void)      \
+	{                                 \
+		fn(BARBUF_IOMMU_TYPE1);   \
+	}                                 \
+	static void fn##_iommufd(void)    \
+	{                                 \
+		need_iommufd();           \
+		fn(BARBUF_IOMMU_IOMMUFD); \
+	}
 
 /* An eventfd that is signalled when the owner is asked to let go of the device. */
 int dev_request_eventfd(const struct dev *dev);

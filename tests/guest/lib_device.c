@@ -15,29 +15,6 @@
 
 #include "harness.h"
 
-/* Its module comes with vfio-pci's. */
-static void need_iommufd(void)
-{
-	char address[32];
-	int group;
-
-	dev_bind("edu", address, &group);
-	if (access("/dev/iommu", F_OK))
-		SKIP("this kernel has no iommufd");
-}
-
-/* The cases of a function, one for each interface. */
-#define EACH(fn)                          \
-	static void fn##_type1(void)      \
-	{                                 \
-		fn(BARBUF_IOMMU_TYPE1);   \
-	}                                 \
-	static void fn##_iommufd(void)    \
-	{                                 \
-		need_iommufd();           \
-		fn(BARBUF_IOMMU_IOMMUFD); \
-	}
-
 static unsigned int open_fds(void)
 {
 	struct dirent *entry;
@@ -50,18 +27,6 @@ static unsigned int open_fds(void)
 		n += entry->d_name[0] != '.';
 	closedir(d);
 	return n;
-}
-
-static const char *bind(const char *model)
-{
-	static char address[4][32];
-	static unsigned int next;
-	char *a = address[next++ % 4];
-	int group;
-
-	if (!dev_bind(model, a, &group))
-		SKIP("this lab has no %s", model);
-	return a;
 }
 
 static struct barbuf_container *new_container(enum barbuf_iommu iommu)
@@ -92,7 +57,7 @@ static void note_advice(const char *address, int error)
 
 static void opens(enum barbuf_iommu iommu)
 {
-	const char *edu = bind("edu"), *nvme = bind("nvme");
+	const char *edu = dev_bound("edu"), *nvme = dev_bound("nvme");
 	struct barbuf_device_info info;
 	unsigned int before = open_fds();
 	struct barbuf_device *a, *b;
@@ -123,11 +88,11 @@ static void opens(enum barbuf_iommu iommu)
 	}
 	CHECK_EQ(open_fds(), before);
 }
-EACH(opens)
+EACH_IOMMU(opens)
 
 static void any_decides(void)
 {
-	const char *edu = bind("edu"), *nvme = bind("nvme");
+	const char *edu = dev_bound("edu"), *nvme = dev_bound("nvme");
 	enum barbuf_iommu want =
 		access("/dev/iommu", F_OK) ? BARBUF_IOMMU_TYPE1 : BARBUF_IOMMU_IOMMUFD;
 	struct barbuf_container *c = new_container(BARBUF_IOMMU_ANY);
@@ -154,7 +119,7 @@ static void any_decides(void)
 
 static void refuses(enum barbuf_iommu iommu)
 {
-	const char *edu = bind("edu");
+	const char *edu = dev_bound("edu");
 	struct barbuf_container *c = new_container(iommu), *other;
 	struct barbuf_device *dev, *none = NULL;
 	unsigned int before = open_fds();
@@ -177,12 +142,12 @@ static void refuses(enum barbuf_iommu iommu)
 	CHECK_EQ(barbuf_container_free(c), 0);
 	CHECK(!none);
 }
-EACH(refuses)
+EACH_IOMMU(refuses)
 
 /* A device opened by one interface cannot be opened by the other. */
 static void interfaces_exclude(void)
 {
-	const char *edu = bind("edu");
+	const char *edu = dev_bound("edu");
 	struct barbuf_device *dev, *none = NULL;
 	struct barbuf_container *c[2];
 	int i;
@@ -202,7 +167,7 @@ static void interfaces_exclude(void)
 /* Who else holds it is named. */
 static void advice_names_the_holder(enum barbuf_iommu iommu)
 {
-	const char *edu = bind("edu");
+	const char *edu = dev_bound("edu");
 	struct barbuf_container *c;
 	struct barbuf_device *none;
 	char text[512], want[64];
@@ -230,11 +195,11 @@ static void advice_names_the_holder(enum barbuf_iommu iommu)
 	OK(waitpid(pid, &status, 0));
 	CHECK_EQ(barbuf_container_free(c), 0);
 }
-EACH(advice_names_the_holder)
+EACH_IOMMU(advice_names_the_holder)
 
 static void advice_names_the_driver(void)
 {
-	const char *blk = bind("virtio-blk");
+	const char *blk = dev_bound("virtio-blk");
 	struct barbuf_device *none;
 	char text[512];
 
@@ -248,7 +213,7 @@ static void advice_names_the_driver(void)
 /* Without the right to the files. */
 static void advice_names_the_file(void)
 {
-	const char *edu = bind("edu");
+	const char *edu = dev_bound("edu");
 	struct barbuf_device *none;
 	char text[512];
 
@@ -262,7 +227,7 @@ static void advice_names_the_file(void)
 
 static void adopts(enum barbuf_iommu iommu)
 {
-	const char *edu = bind("edu");
+	const char *edu = dev_bound("edu");
 	struct barbuf_container *c = new_container(iommu);
 	struct barbuf_device *owner = open_in(c, edu), *dev, *none = NULL;
 	int fd = OK(dup(barbuf_device_fd(owner))), other;
@@ -305,13 +270,13 @@ static void adopts(enum barbuf_iommu iommu)
 	barbuf_device_close(owner);
 	CHECK_EQ(barbuf_container_free(c), 0);
 }
-EACH(adopts)
+EACH_IOMMU(adopts)
 
 static void describes(enum barbuf_iommu iommu)
 {
 	struct barbuf_container *c = new_container(iommu);
-	struct barbuf_device *nvme = open_in(c, bind("nvme"));
-	struct barbuf_device *testdev = open_in(c, bind("testdev"));
+	struct barbuf_device *nvme = open_in(c, dev_bound("nvme"));
+	struct barbuf_device *testdev = open_in(c, dev_bound("testdev"));
 	struct barbuf_range areas[8], table, pba;
 	uint32_t table_bar, pba_bar;
 	struct barbuf_region region;
@@ -356,12 +321,12 @@ static void describes(enum barbuf_iommu iommu)
 	barbuf_device_close(nvme);
 	CHECK_EQ(barbuf_container_free(c), 0);
 }
-EACH(describes)
+EACH_IOMMU(describes)
 
 static void resets(enum barbuf_iommu iommu)
 {
-	const char *edu = bind("edu"), *nvme = bind("nvme");
-	const char *pair[2] = { bind("pair0"), bind("pair1") };
+	const char *edu = dev_bound("edu"), *nvme = dev_bound("nvme");
+	const char *pair[2] = { dev_bound("pair0"), dev_bound("pair1") };
 	struct barbuf_container *c = new_container(iommu);
 	struct barbuf_device *a, *b;
 	uint16_t command;
@@ -388,14 +353,14 @@ static void resets(enum barbuf_iommu iommu)
 	barbuf_device_close(a);
 	CHECK_EQ(barbuf_container_free(c), 0);
 }
-EACH(resets)
+EACH_IOMMU(resets)
 
 /* What a kernel offers is found out, and is what the kernel under test has. */
 static void probes(enum barbuf_iommu iommu)
 {
 	const char *kernel = getenv("LAB_KERNEL");
 	struct barbuf_container *c = new_container(iommu);
-	struct barbuf_device *dev = open_in(c, bind("ivshmem"));
+	struct barbuf_device *dev = open_in(c, dev_bound("ivshmem"));
 	uint32_t features = 0xffffffff, want = BARBUF_HAS_EXPORT;
 	unsigned int before = open_fds();
 
@@ -415,7 +380,7 @@ static void probes(enum barbuf_iommu iommu)
 	barbuf_device_close(dev);
 	CHECK_EQ(barbuf_container_free(c), 0);
 }
-EACH(probes)
+EACH_IOMMU(probes)
 
 static const struct test_case cases[] = {
 	CASE(opens_type1),

@@ -19,28 +19,6 @@
 #define IOVA MIB(16)
 #define BOTH (BARBUF_DMA_READ | BARBUF_DMA_WRITE)
 
-static void need_iommufd(void)
-{
-	char address[32];
-	int group;
-
-	dev_bind("edu", address, &group);
-	if (access("/dev/iommu", F_OK))
-		SKIP("this kernel has no iommufd");
-}
-
-/* The cases of a function, one for each interface. */
-#define EACH(fn)                          \
-	static void fn##_type1(void)      \
-	{                                 \
-		fn(BARBUF_IOMMU_TYPE1);   \
-	}                                 \
-	static void fn##_iommufd(void)    \
-	{                                 \
-		need_iommufd();           \
-		fn(BARBUF_IOMMU_IOMMUFD); \
-	}
-
 static struct barbuf_container *start(enum barbuf_iommu iommu, struct edu *edu)
 {
 	struct barbuf_container *c;
@@ -129,7 +107,7 @@ static void anonymous(enum barbuf_iommu iommu)
 	CHECK_EQ(barbuf_dma_unmap(c, IOVA, 4 * PAGE), -ENOENT);
 	end(c, &edu);
 }
-EACH(anonymous)
+EACH_IOMMU(anonymous)
 
 /* A memfd that is not mapped by this process while the device uses it. */
 static void memfd(enum barbuf_iommu iommu)
@@ -162,7 +140,7 @@ static void memfd(enum barbuf_iommu iommu)
 	OK(close(fd));
 	end(c, &edu);
 }
-EACH(memfd)
+EACH_IOMMU(memfd)
 
 /* The device does only what it was let. */
 static void access_is_kept(enum barbuf_iommu iommu)
@@ -181,7 +159,7 @@ static void access_is_kept(enum barbuf_iommu iommu)
 	CHECK(is_filled(p, EDU_ROOM, 5));
 	end(c, &edu);
 }
-EACH(access_is_kept)
+EACH_IOMMU(access_is_kept)
 
 static void refuses(enum barbuf_iommu iommu)
 {
@@ -227,7 +205,7 @@ static void refuses(enum barbuf_iommu iommu)
 	CHECK_EQ(barbuf_dma_map(c, IOVA + PAGE, p + 2 * PAGE, 2 * PAGE, BOTH), 0);
 	end(c, &edu);
 }
-EACH(refuses)
+EACH_IOMMU(refuses)
 
 static void file_is_refused(enum barbuf_iommu iommu)
 {
@@ -258,7 +236,7 @@ static void file_is_refused(enum barbuf_iommu iommu)
 	CHECK_EQ(barbuf_dma_map_file(c, IOVA, fd, 0, PAGE, BOTH), -EPERM);
 	end(c, &edu);
 }
-EACH(file_is_refused)
+EACH_IOMMU(file_is_refused)
 
 /* With its last device a container loses its mappings, the kernel's and the record. */
 static void last_device_ends_them(enum barbuf_iommu iommu)
@@ -286,7 +264,7 @@ static void last_device_ends_them(enum barbuf_iommu iommu)
 	CHECK_EQ(barbuf_dma_map_file(c, IOVA + PAGE, fd, 0, PAGE, BOTH), 0);
 	end(c, &edu);
 }
-EACH(last_device_ends_them)
+EACH_IOMMU(last_device_ends_them)
 
 /* Root may lock what it likes, so let it be root without that. */
 static void drop_ipc_lock(void)
@@ -319,7 +297,7 @@ static void memlock_advice(enum barbuf_iommu iommu)
 		      "systemd unit"));
 	end(c, &edu);
 }
-EACH(memlock_advice)
+EACH_IOMMU(memlock_advice)
 
 /* The buffer of another device: ivshmem's memory. */
 struct peer {
@@ -381,7 +359,7 @@ static void buffer(enum barbuf_iommu iommu)
 	peer_close(&peer);
 	end(c, &edu);
 }
-EACH(buffer)
+EACH_IOMMU(buffer)
 
 static void buffer_is_refused(enum barbuf_iommu iommu)
 {
@@ -405,7 +383,7 @@ static void buffer_is_refused(enum barbuf_iommu iommu)
 	peer_close(&peer);
 	end(c, &edu);
 }
-EACH(buffer_is_refused)
+EACH_IOMMU(buffer_is_refused)
 
 /* Nothing can be mapped while the device does not answer, and that is not for ever. */
 static void buffer_is_suspended(enum barbuf_iommu iommu)
@@ -424,7 +402,7 @@ static void buffer_is_suspended(enum barbuf_iommu iommu)
 	peer_close(&peer);
 	end(c, &edu);
 }
-EACH(buffer_is_suspended)
+EACH_IOMMU(buffer_is_suspended)
 
 /* A kernel whose buffers cannot be mapped by the CPU: type 1 has no way. */
 static void stock_type1_has_no_way(void)
@@ -494,7 +472,7 @@ static void several_ranges(enum barbuf_iommu iommu)
 	peer_close(&peer);
 	end(c, &edu);
 }
-EACH(several_ranges)
+EACH_IOMMU(several_ranges)
 
 static const struct test_case cases[] = {
 	CASE(anonymous_type1),

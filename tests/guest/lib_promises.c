@@ -11,18 +11,6 @@
 #include "edu.h"
 #include "harness.h"
 
-static const char *bind(const char *model)
-{
-	static char address[4][32];
-	static unsigned int next;
-	char *a = address[next++ % 4];
-	int group;
-
-	if (!dev_bind(model, a, &group))
-		SKIP("this lab has no %s", model);
-	return a;
-}
-
 static atomic_bool stop;
 
 /* As often as a few seconds allow: a debug kernel is slow. */
@@ -67,7 +55,7 @@ static void fails_alone(void)
 	pthread_t t;
 	int i;
 
-	CHECK_EQ(barbuf_device_open(&dev, NULL, bind("nvme")), 0);
+	CHECK_EQ(barbuf_device_open(&dev, NULL, dev_bound("nvme")), 0);
 	CHECK_EQ(barbuf_buffer_export(&buf, dev, &x), 0);
 	CHECK_EQ(barbuf_buffer_revoke(buf), 0);
 	CHECK_EQ(pthread_create(&t, NULL, map_and_look, NULL), 0);
@@ -78,7 +66,7 @@ static void fails_alone(void)
 	CHECK_MSG(!lost, "another thread lost its mapping after %d calls", i);
 }
 
-/* "Close the device [...] Buffers of it stop working", also while a BAR is mapped. */
+/* Closing a device revokes what it has lent, also while a BAR is mapped. */
 static void close_ends_buffers(void)
 {
 	const struct barbuf_range range = { 0, PAGE };
@@ -89,7 +77,7 @@ static void close_ends_buffers(void)
 	uint32_t v;
 
 	CHECK_EQ(barbuf_guard_install(), 0);
-	CHECK_EQ(barbuf_device_open(&dev, NULL, bind("nvme")), 0);
+	CHECK_EQ(barbuf_device_open(&dev, NULL, dev_bound("nvme")), 0);
 	CHECK_EQ(barbuf_map_bar(&own, dev, 0, NULL), 0);
 	CHECK_EQ(barbuf_buffer_export(&buf, dev, &x), 0);
 	CHECK_EQ(barbuf_map(&map, buf, NULL), 0);
@@ -106,13 +94,10 @@ static void child_closes(enum barbuf_iommu iommu)
 	struct barbuf_container *c;
 	unsigned char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct edu edu;
-	char address[32];
-	int group, status, ret;
+	int status, ret;
 	pid_t pid;
 
-	dev_bind("edu", address, &group);
-	if (iommu == BARBUF_IOMMU_IOMMUFD && access("/dev/iommu", F_OK))
-		SKIP("this kernel has no iommufd");
+	dev_bound("edu");
 	CHECK_EQ(barbuf_container_new(&c, iommu), 0);
 	edu_open(&edu, c);
 	CHECK_EQ(barbuf_dma_map(c, MIB(16), p, PAGE, BARBUF_DMA_READ), 0);
@@ -127,15 +112,7 @@ static void child_closes(enum barbuf_iommu iommu)
 	CHECK_MSG(!ret, "the parent's DMA mapping is gone: %d", ret);
 }
 
-static void child_closes_type1(void)
-{
-	child_closes(BARBUF_IOMMU_TYPE1);
-}
-
-static void child_closes_iommufd(void)
-{
-	child_closes(BARBUF_IOMMU_IOMMUFD);
-}
+EACH_IOMMU(child_closes)
 
 static struct barbuf_device *probed;
 
@@ -148,7 +125,7 @@ static void *probe_on(void *arg)
 	return NULL;
 }
 
-/* "calls that only read the handle may run at the same time": does a probe collide with DMA? */
+/* A probe only reads the handle: DMA calls at the same time are not disturbed. */
 static void probe_and_map(void)
 {
 	struct barbuf_container *c;
@@ -156,10 +133,9 @@ static void probe_and_map(void)
 	pthread_t t;
 	int i, ret, bad = 0, last = 0;
 
-	const char *address = bind("edu");
+	const char *address = dev_bound("edu");
 
-	if (access("/dev/iommu", F_OK))
-		SKIP("this kernel has no iommufd");
+	need_iommufd();
 	CHECK_EQ(barbuf_container_new(&c, BARBUF_IOMMU_IOMMUFD), 0);
 	CHECK_EQ(barbuf_device_open(&probed, c, address), 0);
 	atomic_store(&stop, false);
