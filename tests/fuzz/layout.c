@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,63 +33,31 @@ static struct {
 	uint64_t leaf_no[NR_LEAVES];
 } stats;
 
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static char problem[512];
-
-__attribute__((format(printf, 1, 2))) static const char *wrong(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(problem, sizeof(problem), fmt, ap);
-	va_end(ap);
-	return problem;
-}
-
-/* The next @n bytes as a number; zeros when the input has ended. */
-static u64 take(struct input *in, unsigned int n)
-{
-	u64 v = 0;
-
-	while (n--) {
-		v <<= 8;
-		if (in->left) {
-			v |= *in->data++;
-			in->left--;
-		}
-	}
-	return v;
-}
-
 /* Of the first @classes orders of magnitude, and 1 page often. */
-static u64 take_length(struct input *in, unsigned int classes)
+static u64 take_length(struct fuzz_input *in, unsigned int classes)
 {
-	switch (take(in, 1) % classes) {
+	switch (fuzz_take(in, 1) % classes) {
 	case 0:
 	case 1:
 	case 2:
 		return PAGE;
 	case 3:
-		return PAGE * (1 + take(in, 1));
+		return PAGE * (1 + fuzz_take(in, 1));
 	case 4:
-		return (2ull << 20) * (1 + take(in, 1) % 4);
+		return (2ull << 20) * (1 + fuzz_take(in, 1) % 4);
 	case 5:
-		return (1ull << 30) * (1 + take(in, 1) % 3);
+		return (1ull << 30) * (1 + fuzz_take(in, 1) % 3);
 	case 6:
-		return PAGE * (1 + take(in, 3));
+		return PAGE * (1 + fuzz_take(in, 3));
 	default:
-		return PAGE * (1 + take(in, 4)); /* up to 16 TiB */
+		return PAGE * (1 + fuzz_take(in, 4)); /* up to 16 TiB */
 	}
 }
 
 /* Next to, equal to or far from the one before. */
-static u64 take_paddr(struct input *in, const struct phys_vec *last)
+static u64 take_paddr(struct fuzz_input *in, const struct phys_vec *last)
 {
-	switch (take(in, 1) % 8) {
+	switch (fuzz_take(in, 1) % 8) {
 	case 0:
 	case 1:
 		return last ? last->paddr + last->len : 0;
@@ -101,21 +68,21 @@ static u64 take_paddr(struct input *in, const struct phys_vec *last)
 	case 4:
 		return last && last->paddr >= PAGE ? last->paddr - PAGE : 0;
 	case 5:
-		return PAGE * take(in, 1);
+		return PAGE * fuzz_take(in, 1);
 	case 6:
-		return (2ull << 20) * take(in, 2);
+		return (2ull << 20) * fuzz_take(in, 2);
 	default:
-		return PAGE * take(in, 5);
+		return PAGE * fuzz_take(in, 5);
 	}
 }
 
-static void take_ranges(struct input *in, struct subject *s)
+static void take_ranges(struct fuzz_input *in, struct subject *s)
 {
 	/* In one list of eight there is a range of TiBs, which would dwarf the rest. */
-	unsigned int classes = 1 + take(in, 1) % 8;
+	unsigned int classes = 1 + fuzz_take(in, 1) % 8;
 	u32 i;
 
-	s->nr = 1 + take(in, 2) % MAX_RANGES;
+	s->nr = 1 + fuzz_take(in, 2) % MAX_RANGES;
 	/* Short inputs: do not pad with hundreds of equal ranges. */
 	if (s->nr > 1 + in->left / 2)
 		s->nr = 1 + in->left / 2;
@@ -153,19 +120,19 @@ static const char *check_merge(const struct subject *s)
 	u32 i;
 
 	if (!s->layout.nr || s->layout.nr > s->nr)
-		return wrong("%u ranges became %u", s->nr, s->layout.nr);
+		return fuzz_wrong("%u ranges became %u", s->nr, s->layout.nr);
 	for (i = 0; i < s->layout.nr; i++) {
 		const struct phys_vec *v = &s->layout.vecs[i];
 
 		if (s->layout.nr > 1 && s->layout.starts[i] != sum)
-			return wrong("merged range %u starts at %#" PRIx64 ", not %#" PRIx64, i,
+			return fuzz_wrong("merged range %u starts at %#" PRIx64 ", not %#" PRIx64, i,
 				     s->layout.starts[i], sum);
 		if (i && v[-1].paddr + v[-1].len == v->paddr)
-			return wrong("ranges %u and %u are adjacent and not merged", i - 1, i);
+			return fuzz_wrong("ranges %u and %u are adjacent and not merged", i - 1, i);
 		sum += v->len;
 	}
 	if (sum != s->size || s->layout.size != s->size)
-		return wrong("size is %#" PRIx64 ", of the ranges %#" PRIx64 ", was %#" PRIx64,
+		return fuzz_wrong("size is %#" PRIx64 ", of the ranges %#" PRIx64 ", was %#" PRIx64,
 			     s->layout.size, sum, s->size);
 	return NULL;
 }
@@ -181,10 +148,10 @@ static const char *check_find(const struct subject *s, u64 offset)
 	stats.lookups++;
 	stats.high += want_found && offset >= TIB;
 	if (got_found != want_found)
-		return wrong("offset %#" PRIx64 " of %#" PRIx64 ": %s", offset, s->size,
+		return fuzz_wrong("offset %#" PRIx64 " of %#" PRIx64 ": %s", offset, s->size,
 			     got_found ? "found outside" : "not found");
 	if (got.paddr != want.paddr || got.before != want.before || got.after != want.after)
-		return wrong("offset %#" PRIx64 ": got %#" PRIx64 " -%#" PRIx64 " +%#" PRIx64
+		return fuzz_wrong("offset %#" PRIx64 ": got %#" PRIx64 " -%#" PRIx64 " +%#" PRIx64
 			     ", want %#" PRIx64 " -%#" PRIx64 " +%#" PRIx64,
 			     offset, got.paddr, got.before, got.after, want.paddr, want.before,
 			     want.after);
@@ -230,16 +197,16 @@ static const char *check_window(const struct subject *s, u64 addr, u64 vma_start
 
 	w = vfio_pci_layout_window(&s->layout, offset, addr, vma_start, vma_end, span);
 	if (w.before > offset || w.after > s->size - offset)
-		return wrong("a window of -%#" PRIx64 " +%#" PRIx64 " at %#" PRIx64 " of %#" PRIx64,
+		return fuzz_wrong("a window of -%#" PRIx64 " +%#" PRIx64 " at %#" PRIx64 " of %#" PRIx64,
 			     w.before, w.after, offset, s->size);
 	from = addr - w.before;
 	to = addr + w.after;
 	if (from < vma_start || to > vma_end || from / span != (to - 1) / span)
-		return wrong("a window %#" PRIx64 "-%#" PRIx64 " of a VMA %#" PRIx64 "-%#" PRIx64,
+		return fuzz_wrong("a window %#" PRIx64 "-%#" PRIx64 " of a VMA %#" PRIx64 "-%#" PRIx64,
 			     from, to, vma_start, vma_end);
 	if ((from % span && from > vma_start && offset > w.before) ||
 	    (to % span && to < vma_end && s->size > offset + w.after))
-		return wrong("a window %#" PRIx64 "-%#" PRIx64 " could be larger", from, to);
+		return fuzz_wrong("a window %#" PRIx64 "-%#" PRIx64 " could be larger", from, to);
 	vfio_pci_layout_seek(&s->layout, offset - w.before, &cur);
 	for (at = from; at < to; at += PAGE) {
 		u64 paddr = vfio_pci_cursor_next(&cur, PAGE);
@@ -248,16 +215,16 @@ static const char *check_window(const struct subject *s, u64 addr, u64 vma_start
 		if ((at - from) / PAGE % 7 && at + PAGE < to)
 			continue;
 		if (!naive_find(s, at - vma_start + pgoff, &ext) || ext.paddr != paddr)
-			return wrong("a cursor at %#" PRIx64 " gives %#" PRIx64,
+			return fuzz_wrong("a cursor at %#" PRIx64 " gives %#" PRIx64,
 				     at - vma_start + pgoff, paddr);
 	}
 	return NULL;
 }
 
-static const char *check_leaf(const struct subject *s, struct input *in)
+static const char *check_leaf(const struct subject *s, struct fuzz_input *in)
 {
 	static const u64 leaves[NR_LEAVES] = { PAGE, 16 * PAGE, 2ull << 20, 1ull << 30 };
-	unsigned int order = take(in, 1) % NR_LEAVES;
+	unsigned int order = fuzz_take(in, 1) % NR_LEAVES;
 	u64 leaf = leaves[order];
 	u64 pages = s->size / PAGE;
 	struct vfio_pci_extent ext;
@@ -265,28 +232,28 @@ static const char *check_leaf(const struct subject *s, struct input *in)
 	bool got, want;
 
 	/* The VMA shows pages pgoff to pgoff + span of the buffer; the fault is at page at. */
-	pgoff = take(in, 1) % 4 ? 0 : take(in, 5) % pages;
+	pgoff = fuzz_take(in, 1) % 4 ? 0 : fuzz_take(in, 5) % pages;
 	span = pages - pgoff;
-	if (take(in, 1) % 4 == 0)
-		span = 1 + take(in, 5) % span;
-	at = pgoff + take(in, 5) % span;
+	if (fuzz_take(in, 1) % 4 == 0)
+		span = 1 + fuzz_take(in, 5) % span;
+	at = pgoff + fuzz_take(in, 5) % span;
 	if (!naive_find(s, at * PAGE, &ext))
-		return wrong("page %#" PRIx64 " of %#" PRIx64 " is outside", at, pages);
+		return fuzz_wrong("page %#" PRIx64 " of %#" PRIx64 " is outside", at, pages);
 
 	/* Mostly a user address that agrees with the physical one, as a good mmap gives. */
 	addr = (1ull << 62) + ext.paddr % leaf;
-	if (take(in, 1) % 4 == 0)
-		addr += PAGE * take(in, 2);
+	if (fuzz_take(in, 1) % 4 == 0)
+		addr += PAGE * fuzz_take(in, 2);
 	vma_start = addr - (at - pgoff) * PAGE;
 	vma_end = vma_start + span * PAGE;
 
 	if (!vfio_pci_layout_find(&s->layout, at * PAGE, &ext))
-		return wrong("page %#" PRIx64 " is not found", at);
+		return fuzz_wrong("page %#" PRIx64 " is not found", at);
 	got = vfio_pci_vma_holds_leaf(addr, vma_start, vma_end, leaf) &&
 	      vfio_pci_extent_holds_leaf(&ext, addr, leaf);
 	want = naive_leaf(s, addr - addr % leaf, leaf, vma_start, vma_end, pgoff * PAGE);
 	if (got != want)
-		return wrong("a leaf of %#" PRIx64 " at %#" PRIx64 " in a VMA %#" PRIx64
+		return fuzz_wrong("a leaf of %#" PRIx64 " at %#" PRIx64 " in a VMA %#" PRIx64
 			     "-%#" PRIx64 " of offset %#" PRIx64 ": %s",
 			     leaf, addr, vma_start, vma_end, pgoff * PAGE,
 			     got ? "allowed" : "refused");
@@ -316,7 +283,7 @@ static const char *check_boundaries(const struct subject *s)
 static const char *check(const uint8_t *data, size_t size)
 {
 	static struct subject s;
-	struct input in = { data, size };
+	struct fuzz_input in = { data, size };
 	const char *why;
 	int i;
 
@@ -336,7 +303,7 @@ static const char *check(const uint8_t *data, size_t size)
 	if (!why)
 		why = check_find(&s, UINT64_MAX);
 	for (i = 0; i < MAX_QUESTIONS && in.left && !why; i++) {
-		why = check_find(&s, take(&in, 6) % (s.size + PAGE));
+		why = check_find(&s, fuzz_take(&in, 6) % (s.size + PAGE));
 		if (!why)
 			why = check_leaf(&s, &in);
 	}

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -59,11 +58,6 @@ struct input {
 	unsigned int free_fds; /* of the receiver */
 };
 
-struct source {
-	const uint8_t *data;
-	size_t left;
-};
-
 static struct {
 	uint64_t buffers, messages, fds;
 	uint64_t refused[6];
@@ -73,32 +67,6 @@ static struct {
 static const int errors[6] = { EBADMSG, EPROTO, EMSGSIZE, EMFILE, EPIPE, 0 };
 
 static int objects[NR_KINDS];
-static char problem[512];
-
-__attribute__((format(printf, 1, 2))) static const char *wrong(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(problem, sizeof(problem), fmt, ap);
-	va_end(ap);
-	return problem;
-}
-
-/* The next @n bytes as a number; zeros when the input has ended. */
-static uint64_t take(struct source *in, unsigned int n)
-{
-	uint64_t v = 0;
-
-	while (n--) {
-		v <<= 8;
-		if (in->left) {
-			v |= *in->data++;
-			in->left--;
-		}
-	}
-	return v;
-}
 
 static const char *open_objects(void)
 {
@@ -116,15 +84,15 @@ static const char *open_objects(void)
 	objects[DIRECTORY] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	objects[BY_PATH] = open("/", O_PATH | O_CLOEXEC);
 	if (pipe2(p, O_CLOEXEC))
-		return wrong("no pipe: %s", strerror(errno));
+		return fuzz_wrong("no pipe: %s", strerror(errno));
 	close(p[0]);
 	objects[PIPE] = p[1];
 	for (i = 0; i < NR_KINDS; i++)
 		if (objects[i] < 0)
-			return wrong("no object %d: %s", i, strerror(errno));
+			return fuzz_wrong("no object %d: %s", i, strerror(errno));
 	if (ftruncate(objects[WRITABLE], SIZE) || ftruncate(objects[FILE_OF_SIZE], SIZE) ||
 	    ftruncate(objects[OTHER_SIZE], 2 * SIZE))
-		return wrong("ftruncate: %s", strerror(errno));
+		return fuzz_wrong("ftruncate: %s", strerror(errno));
 	return NULL;
 }
 
@@ -144,9 +112,9 @@ static unsigned int count_fds(void)
 }
 
 /* Bytes of its own, or those of a good message with some changed. */
-static void take_bytes(struct source *in, struct input *x)
+static void take_bytes(struct fuzz_input *in, struct input *x)
 {
-	unsigned int how = take(in, 1);
+	unsigned int how = fuzz_take(in, 1);
 	bool buffer = x->as_buffer ^ (how >> 6 == 3);
 	struct wire w = {
 		.magic = WIRE_MAGIC,
@@ -158,62 +126,62 @@ static void take_bytes(struct source *in, struct input *x)
 	size_t i;
 
 	if ((how >> 1 & 7) == 7) {
-		x->len = take(in, 2) % (MAX_LEN + 1);
+		x->len = fuzz_take(in, 2) % (MAX_LEN + 1);
 		for (i = 0; i < x->len; i++)
-			x->bytes[i] = take(in, 1);
+			x->bytes[i] = fuzz_take(in, 1);
 		return;
 	}
 	if (buffer) {
 		static const unsigned int shifts[] = { 0, 21, 30, 30 };
-		unsigned int choice = take(in, 1);
+		unsigned int choice = fuzz_take(in, 1);
 
 		w.len = sizeof(w.d);
 		w.d.size = SIZE;
-		w.d.tag = take(in, 8);
-		w.d.phase = take(in, 3) % (1u << 18) * PAGE;
+		w.d.tag = fuzz_take(in, 8);
+		w.d.phase = fuzz_take(in, 3) % (1u << 18) * PAGE;
 		w.d.shift = shifts[choice & 3];
 		w.d.flags = choice >> 2 & 1;
 		w.d.memattr = choice >> 3 & 1;
 		for (i = 0; i < (choice >> 4) * 2; i++)
-			w.d.name[i] = ' ' + take(in, 1) % 95;
+			w.d.name[i] = ' ' + fuzz_take(in, 1) % 95;
 	} else {
-		w.len = how & 1 ? BARBUF_MESSAGE_MAX - take(in, 1) % 4 : take(in, 1);
+		w.len = how & 1 ? BARBUF_MESSAGE_MAX - fuzz_take(in, 1) % 4 : fuzz_take(in, 1);
 		for (i = 0; i < w.len && in->left; i++)
-			w.payload[i] = take(in, 1);
+			w.payload[i] = fuzz_take(in, 1);
 	}
 	x->len = WIRE_HEAD + w.len;
 	memcpy(x->bytes, &w, sizeof(w));
 
 	while (changes--) {
-		unsigned int what = take(in, 1);
-		size_t at = take(in, 1) % (WIRE_HEAD + sizeof(w.d));
+		unsigned int what = fuzz_take(in, 1);
+		size_t at = fuzz_take(in, 1) % (WIRE_HEAD + sizeof(w.d));
 
 		if (what < 32) /* one more or less */
 			x->bytes[at] += what & 1 ? 1 : -1;
 		else if (what < 64)
 			x->bytes[at] ^= 1 << (what & 7);
 		else if (what < 96)
-			x->bytes[at] = take(in, 1);
+			x->bytes[at] = fuzz_take(in, 1);
 		else if (what < 128)
 			memset(x->bytes + at / 8 * 8, what & 1 ? 0xff : 0, 8);
 		else if (what < 160)
 			x->len = (x->len + (what & 1 ? 1 : MAX_LEN)) % (MAX_LEN + 1);
 		else if (what < 192)
-			x->len = take(in, 2) % (MAX_LEN + 1);
+			x->len = fuzz_take(in, 2) % (MAX_LEN + 1);
 	}
 }
 
 /* Buffers as often as all else. */
-static enum kind take_kind(struct source *in)
+static enum kind take_kind(struct fuzz_input *in)
 {
-	unsigned int v = take(in, 1) % (2 * NR_KINDS);
+	unsigned int v = fuzz_take(in, 1) % (2 * NR_KINDS);
 
 	return v < NR_KINDS ? WRITABLE : v - NR_KINDS;
 }
 
-static void take_input(struct source *in, struct input *x)
+static void take_input(struct fuzz_input *in, struct input *x)
 {
-	unsigned int how = take(in, 1), i;
+	unsigned int how = fuzz_take(in, 1), i;
 
 	memset(x, 0, sizeof(*x));
 	x->as_buffer = how & 1;
@@ -223,17 +191,17 @@ static void take_input(struct source *in, struct input *x)
 	x->closed = how >> 6 == 3;
 	x->unread = how & 4;
 
-	how = take(in, 1);
+	how = fuzz_take(in, 1);
 	x->nr_fds = how < 160 ? 1 :
 		    how < 192 ? 0 :
 		    how < 250 ? 2 + how % 3 :
-				1 + take(in, 1) % WIRE_MAX_FDS;
+				1 + fuzz_take(in, 1) % WIRE_MAX_FDS;
 	x->per_cmsg = how & 1 ? WIRE_MAX_FDS : 1 + how % 3;
 	for (i = 0; i < x->nr_fds; i++)
 		x->kinds[i] = how < 250 ? take_kind(in) : (enum kind)(i % NR_KINDS);
-	how = take(in, 1);
+	how = fuzz_take(in, 1);
 	x->free_fds = how >= 240 ? how % 4 : MAX_FD;
-	x->room = how & 32 ? take(in, 2) % (BARBUF_MESSAGE_MAX + 2) : BARBUF_MESSAGE_MAX;
+	x->room = how & 32 ? fuzz_take(in, 2) % (BARBUF_MESSAGE_MAX + 2) : BARBUF_MESSAGE_MAX;
 	take_bytes(in, x);
 }
 
@@ -325,7 +293,7 @@ static void limit_fds(unsigned int free_fds)
 
 static const char *recv_buffer(const struct input *x, int sock, int want)
 {
-	struct barbuf_buffer *const untouched = (void *)problem;
+	struct barbuf_buffer *const untouched = (void *)&met;
 	struct barbuf_buffer *buf = untouched;
 	const char *why = NULL;
 	struct wire w;
@@ -335,9 +303,9 @@ static const char *recv_buffer(const struct input *x, int sock, int want)
 	ret = barbuf_buffer_recv(sock, &buf);
 	limit_fds(MAX_FD);
 	if (ret != want)
-		why = wrong("a buffer: %d, not %d", ret, want);
+		why = fuzz_wrong("a buffer: %d, not %d", ret, want);
 	if (ret)
-		return why || buf == untouched ? why : wrong("a failed call wrote the buffer");
+		return why || buf == untouched ? why : fuzz_wrong("a failed call wrote the buffer");
 
 	met.buffers++;
 	memcpy(&w, x->bytes, sizeof(w));
@@ -346,7 +314,7 @@ static const char *recv_buffer(const struct input *x, int sock, int want)
 	     barbuf_buffer_tag(buf) != w.d.tag || strcmp(barbuf_buffer_name(buf), w.d.name) ||
 	     (uint32_t)barbuf_buffer_memattr(buf) != w.d.memattr ||
 	     barbuf_buffer_read_only(buf) != (x->kinds[0] == READABLE)))
-		why = wrong("a buffer is not as it was sent");
+		why = fuzz_wrong("a buffer is not as it was sent");
 	barbuf_buffer_free(buf);
 	return why;
 }
@@ -365,10 +333,10 @@ static const char *recv_message(const struct input *x, int sock, int want)
 	ret = barbuf_message_recv(sock, buf, x->room, &len, x->want_fd ? &fd : NULL);
 	limit_fds(MAX_FD);
 	if (ret != want)
-		why = wrong("a message: %d, not %d", ret, want);
+		why = fuzz_wrong("a message: %d, not %d", ret, want);
 	if (ret) {
 		if (!why && (len != 4711 || fd != -2 || memcmp(buf, untouched, sizeof(buf))))
-			why = wrong("a failed call wrote something");
+			why = fuzz_wrong("a failed call wrote something");
 		return why;
 	}
 
@@ -376,9 +344,9 @@ static const char *recv_message(const struct input *x, int sock, int want)
 	met.fds += x->want_fd && fd >= 0;
 	if (!why && (len != x->len - WIRE_HEAD || memcmp(buf, x->bytes + WIRE_HEAD, len) ||
 		     memcmp(buf + len, untouched, sizeof(buf) - len)))
-		why = wrong("a message is not as it was sent");
+		why = fuzz_wrong("a message is not as it was sent");
 	if (!why && x->want_fd && (x->nr_fds ? !good_fd(x, fd) : fd != -1))
-		why = wrong("descriptor %d is not as it was sent", fd);
+		why = fuzz_wrong("descriptor %d is not as it was sent", fd);
 	if (fd >= 0)
 		close(fd);
 	return why;
@@ -386,7 +354,7 @@ static const char *recv_message(const struct input *x, int sock, int want)
 
 static const char *check(const uint8_t *data, size_t size)
 {
-	struct source in = { data, size };
+	struct fuzz_input in = { data, size };
 	static struct input x;
 	unsigned int before, i;
 	int fds[WIRE_MAX_FDS];
@@ -403,14 +371,14 @@ static const char *check(const uint8_t *data, size_t size)
 		fds[i] = objects[x.kinds[i]];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s))
-		return wrong("no sockets: %s", strerror(errno));
+		return fuzz_wrong("no sockets: %s", strerror(errno));
 	if (x.credentials)
 		setsockopt(s[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	if (x.pidfd && setsockopt(s[0], SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)))
 		x.pidfd = false;
 	want = expected(&x);
 	if (!wire_send(s[1], x.bytes, x.len, fds, x.nr_fds, x.per_cmsg)) {
-		why = wrong("cannot send %zu bytes and %u descriptors: %s", x.len, x.nr_fds,
+		why = fuzz_wrong("cannot send %zu bytes and %u descriptors: %s", x.len, x.nr_fds,
 			    strerror(errno));
 		goto out;
 	}
@@ -426,13 +394,13 @@ static const char *check(const uint8_t *data, size_t size)
 	for (i = 0; i < 5 && want; i++)
 		met.refused[i] += errors[i] == -want;
 	if (!why && count_fds() != before)
-		why = wrong("%u descriptors were open, then %u", before, count_fds());
+		why = fuzz_wrong("%u descriptors were open, then %u", before, count_fds());
 	/* The message is consumed: nothing else comes. */
 	if (!why) {
 		ssize_t n = recv(s[0], &on, sizeof(on), MSG_DONTWAIT);
 
 		if (x.closed ? n != 0 : n >= 0 || errno != EAGAIN)
-			why = wrong("%zd bytes are left in the socket", n);
+			why = fuzz_wrong("%zd bytes are left in the socket", n);
 	}
 out:
 	close(s[1]);
