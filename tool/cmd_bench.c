@@ -273,19 +273,39 @@ static bool has_instructions(json_t *list)
 	return false;
 }
 
-static void add_picture(json_t *list, unsigned int width)
+static double greatest(json_t *list, const char *key)
 {
-	bool blocks = bar_has_blocks();
-	char text[BAR_TEXT_MAX];
 	double most = 0, value;
 	json_t *row;
 	size_t i;
 
 	json_array_foreach(list, i, row)
 	{
-		value = json_number_value(json_object_get(row, "ns"));
+		value = json_number_value(json_object_get(row, key));
 		most = value > most ? value : most;
 	}
+	return most;
+}
+
+/* A column has room for six digits; more are at the picture's expense. */
+static unsigned int more_digits(double most)
+{
+	int len = snprintf(NULL, 0, "%.0f", most);
+
+	return len > 6 ? len - 6 : 0;
+}
+
+static void add_picture(json_t *list, unsigned int width)
+{
+	bool blocks = bar_has_blocks();
+	double most = greatest(list, "ns"), value;
+	char text[BAR_TEXT_MAX];
+	unsigned int more;
+	json_t *row;
+	size_t i;
+
+	more = more_digits(most) + more_digits(greatest(list, "instructions"));
+	width = more < width ? width - more : 1;
 	json_array_foreach(list, i, row)
 	{
 		value = json_number_value(json_object_get(row, "ns"));
