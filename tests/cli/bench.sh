@@ -26,5 +26,6 @@ run env LANG=C.UTF-8 barbuf-cli-with terminal barbuf bench "$memory/2" --size 64
 wants 0 '^export .* █████' 'bench: on a terminal there is a picture'
 run env LANG=C barbuf-cli-with terminal barbuf bench "$memory/2" --size 64K
 wants 0 '^export .* #####' 'bench: of # where there are no blocks'
-[ "$(tr -d '\r' <"$scratch/out" | sed 's/.*K//' | awk 'length($0) > 80' | wc -l)" = 0 ]
-point $? 'bench: no line is wider than 80 columns'
+# What stock lacks is said in a sentence, which is no part of the table.
+[ "$(tr -d '\r' <"$scratch/out" | sed 's/.*K//; /^barbuf: /d' | awk 'length($0) > 80' | wc -l)" = 0 ]
+point $? 'bench: no line of the table is wider than 80 columns'
