@@ -112,8 +112,24 @@ static void dry_run(void)
 	tree_end();
 }
 
+/* What goes to standard error, to free(). */
+static char *said_of(int (*command)(struct call *), const char *name)
+{
+	FILE *old = stderr;
+	char *said = NULL;
+	size_t size;
+
+	stderr = open_memstream(&said, &size);
+	run(command, name, false, NULL);
+	fclose(stderr);
+	stderr = old;
+	return said;
+}
+
 static void unbind_refuses(void)
 {
+	char *said;
+
 	begin("virtio-pci", 3);
 	CHECK(run(cmd_unbind, "unbind", false, NULL) == EXIT_FAILURE, "no VFIO driver: refused");
 	tree_end();
@@ -124,6 +140,12 @@ static void unbind_refuses(void)
 	tree_link("/proc/77/fd/4", "/dev/vfio/3");
 	CHECK(run(cmd_unbind, "unbind", false, NULL) == EXIT_FAILURE, "a process has the group: refused");
 	CHECK(!*tree_read("/sys/bus/pci/drivers/vfio-pci/unbind"), "and nothing was written");
+	tree_file("/proc/77/comm", "\033[2J\nok\n");
+	said = said_of(cmd_unbind, "unbind");
+	CHECK(!strcmp(said, "barbuf: unbind: " ADDRESS
+			    " is in use: process 77 (\\x1b[2J\\x0aok) has its group open\n"),
+	      "whatever it calls itself, that is one line: %s", said);
+	free(said);
 	tree_link("/proc/77/fd/4", "/dev/vfio/33");
 	CHECK(!run(cmd_unbind, "unbind", true, NULL), "another group does not matter");
 	tree_end();
