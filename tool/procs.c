@@ -301,3 +301,22 @@ bool vfio_fd_is_of(const char *root, const struct vfio_fd *fd, const struct pci_
 	}
 	return false;
 }
+
+int refuse_held(const struct call *c, const struct pci_function *f)
+{
+	struct procs p;
+	size_t i;
+	int ret;
+
+	ret = procs_read(c->root, &p);
+	if (ret)
+		return failed(c, "/proc: %s", strerror(-ret));
+	for (i = 0; i < p.nr_fds && !ret; i++) {
+		if (vfio_fd_is_of(c->root, &p.fds[i], f))
+			ret = failed(c, "%s is in use: process %d (%s) has its %s open", f->address,
+				     p.fds[i].pid, p.fds[i].comm,
+				     p.fds[i].kind == VFIO_FD_GROUP ? "group" : "device");
+	}
+	procs_free(&p);
+	return ret;
+}

@@ -126,6 +126,27 @@ static char *said_of(int (*command)(struct call *), const char *name)
 	return said;
 }
 
+static void between_vfio_drivers(void)
+{
+	const struct driver_state was = { .driver = "mlx5_core" };
+	struct driver_state s = { 0 };
+
+	begin("mlx5_vfio_pci", 3);
+	tree_file("/proc/77/comm", "primary\n");
+	tree_file("/proc/77/maps", "");
+	tree_link("/proc/77/fd/4", "/dev/vfio/3");
+	CHECK(run(cmd_bind, "bind", false, NULL) == EXIT_FAILURE, "open by another VFIO driver: refused");
+	CHECK(!strcmp(tree_read(FUNCTION "/driver_override"), "(null)\n"), "and nothing was written");
+	tree_remove("/proc/77/fd/4");
+	driver_remember(tree, ADDRESS, &was);
+	run(cmd_bind, "bind", false, NULL);
+	CHECK(!strcmp(tree_read("/sys/bus/pci/drivers/mlx5_vfio_pci/unbind"), ADDRESS),
+	      "closed, it is taken from that driver");
+	CHECK(!driver_recall(tree, ADDRESS, &s) && !strcmp(s.driver, "mlx5_core"),
+	      "the driver of before VFIO stays remembered: '%s'", s.driver);
+	tree_end();
+}
+
 static void unbind_refuses(void)
 {
 	char *said;
@@ -227,6 +248,7 @@ int main(void)
 	bind_is_undone();
 	bind_refuses();
 	dry_run();
+	between_vfio_drivers();
 	unbind_refuses();
 	remembers();
 	driverctl();
