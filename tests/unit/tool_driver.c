@@ -176,7 +176,7 @@ static void remembers(void)
 {
 	const struct driver_state was = { .driver = "virtio-pci", .override = "special" };
 	struct driver_state s = { 0 };
-	char *printed;
+	char *printed, path[128];
 
 	begin("vfio-pci", 3);
 	CHECK(driver_recall(tree, ADDRESS, &s) == -ENOENT, "nothing is remembered at first");
@@ -193,6 +193,21 @@ static void remembers(void)
 	      "an unbind that fails keeps it in mind");
 	driver_forget(tree, ADDRESS);
 	CHECK(driver_recall(tree, ADDRESS, &s) == -ENOENT, "forgotten");
+	tree_end();
+
+	begin("virtio-pci", 3);
+	tree_folder("/run/elsewhere");
+	tree_link("/run/barbuf", "elsewhere");
+	CHECK(driver_remember(tree, ADDRESS, &was) == -ENOTDIR && !*tree_read("/run/elsewhere/" ADDRESS),
+	      "a link is not followed");
+	tree_remove("/run/barbuf");
+	tree_folder("/run/barbuf");
+	snprintf(path, sizeof(path), "%s/run/barbuf", tree);
+	chmod(path, 0777);
+	CHECK(driver_remember(tree, ADDRESS, &was) == -EPERM && !*tree_read("/run/barbuf/" ADDRESS),
+	      "nor is a folder used that others may write to");
+	tree_file("/run/barbuf/" ADDRESS, "virtio-pci\n\n");
+	CHECK(driver_recall(tree, ADDRESS, &s) == -EPERM, "nor what is in it");
 	tree_end();
 
 	begin("virtio-pci", 3);
