@@ -108,22 +108,22 @@ static const char *info_value(const char *info, const char *key, char *value, si
 static int take_buffer_fd(struct procs *p, const struct process *of, int fd, const char *name,
 			  const char *info)
 {
-	char value[64];
+	char value[64], exporter[64];
 	struct holder *h;
 
-	if (!info_value(info, "ino", value, sizeof(value)))
+	/* Only a DMABUF has an exporter; who has a root of his own has files of any path. */
+	if (!info_value(info, "exp_name", exporter, sizeof(exporter)) ||
+	    !info_value(info, "ino", value, sizeof(value)))
 		return 0;
 	h = get_holder(p, of, strtoull(value, NULL, 10), name);
 	if (!h)
 		return -ENOMEM;
 	if (!h->fds++)
 		h->fd = fd;
-	if (info_value(info, "exp_name", value, sizeof(value))) {
-		if (!strcmp(value, "vfio_pci_core"))
-			h->is_vfio = true;
-		else
-			h->is_other = true;
-	}
+	if (!strcmp(exporter, "vfio_pci_core"))
+		h->is_vfio = true;
+	else
+		h->is_other = true;
 	return 0;
 }
 
