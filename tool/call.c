@@ -7,25 +7,30 @@
 #include <string.h>
 
 #include "call.h"
+#include "out.h"
 
 static void complain(const struct call *c, const char *fmt, va_list ap)
 {
 	/* One write, so that lines of several processes do not mix. */
-	char line[1024];
+	char line[1024], clean[1024];
 
 	vsnprintf(line, sizeof(line), fmt, ap);
-	fprintf(stderr, "barbuf: %s: %s\n", c->cmd->name, line);
+	/* Names of processes, mount points and buffers are of anybody's making. */
+	out_clean(line, clean, sizeof(clean));
+	fprintf(stderr, "barbuf: %s: %s\n", c->cmd->name, clean);
 }
 
 int wrong(const struct call *c, const char *argument, const char *value, const char *fmt, ...)
 {
-	char line[1024];
+	char line[1024], text[1024], clean[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "barbuf: %s: %s '%s': %s\n", c->cmd->name, argument, value, line);
+	out_clean(value, text, sizeof(text));
+	out_clean(line, clean, sizeof(clean));
+	fprintf(stderr, "barbuf: %s: %s '%s': %s\n", c->cmd->name, argument, text, clean);
 	return EXIT_WRONG;
 }
 

@@ -8,6 +8,7 @@
 #include "in_use.h"
 #include "out.h"
 #include "pci.h"
+#include "procs.h"
 
 static const struct column columns[] = {
 	{ .key = "address" },
@@ -57,10 +58,13 @@ static void warn_of_others(const struct call *c, const struct pci_function *f)
 static int change_driver(const struct call *c, const struct pci_function *f, const char *driver,
 			 const struct driver_state *before)
 {
-	bool restored;
+	struct driver_state first;
+	bool restored, has_first;
 	int ret;
 
-	ret = driver_remember(c->root, f->address, before);
+	/* From one VFIO driver to another: what it had before the first is what unbind gives back. */
+	has_first = pci_is_vfio(f) && !driver_recall(c->root, f->address, &first);
+	ret = has_first ? 0 : driver_remember(c->root, f->address, before);
 	if (ret)
 		return failed(c, "/run/barbuf/%s: %s", f->address, strerror(-ret));
 	if (driverctl_exists(c->root)) {
@@ -77,7 +81,7 @@ static int change_driver(const struct call *c, const struct pci_function *f, con
 		if (!ret)
 			return 0;
 	}
-	if (restored)
+	if (restored && !has_first)
 		driver_forget(c->root, f->address);
 	return failed(c, "cannot bind %s to %s: %s; %s", f->address, driver,
 		      ret == -EIO ? "driverctl failed" :
@@ -109,6 +113,8 @@ int cmd_bind(struct call *c)
 			      f.address);
 	if (function_in_use(c->root, &f, why, sizeof(why)))
 		return failed(c, "%s is in use: %s", f.address, why);
+	if (pci_is_vfio(&f) && refuse_held(c, &f))
+		return EXIT_FAILURE;
 	warn_of_others(c, &f);
 	if (c->dry_run)
 		return report(c, &f, f.driver, driver, false);

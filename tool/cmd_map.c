@@ -7,6 +7,7 @@
 
 #include "width.h"
 #include "jsonline.h"
+#include "out.h"
 #include "stop.h"
 #include "target.h"
 
@@ -55,8 +56,8 @@ static int parse(const struct call *c, const struct target *t, size_t taken, str
 static int say(const struct call *c, const struct target *t, const char *event, double after)
 {
 	if (c->json)
-		return out_line(c, json_pack("{s:s, s:s, s:f}", "event", event, "target", t->label,
-					     "seconds", after));
+		return out_line(c, json_pack("{s:s, s:o, s:f}", "event", event, "target",
+					     out_string(t->label), "seconds", after));
 	printf("%8.3f s  %s: %s\n", after, t->label, event);
 	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,10 +5,12 @@
  * pidfd_getfd(2). The kernel checks that the two belong together.
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <barbuf.h>
@@ -192,6 +194,7 @@ static int take_fd(pid_t pid, int fd)
 static int take_buffer(const struct system *s, uint64_t inode)
 {
 	int fd, ret = -ENOENT;
+	struct statfs fs;
 	struct stat st;
 	size_t i;
 
@@ -205,8 +208,9 @@ static int take_buffer(const struct system *s, uint64_t inode)
 			ret = fd;
 			continue;
 		}
-		/* The number may be of another file by now. */
-		if (!fstat(fd, &st) && st.st_ino == inode)
+		/* The number may be of another file by now, of which others have their own inodes. */
+		if (!fstat(fd, &st) && st.st_ino == inode && !fstatfs(fd, &fs) &&
+		    fs.f_type == DMA_BUF_MAGIC)
 			return fd;
 		close(fd);
 	}

@@ -28,26 +28,6 @@ static int report(const struct call *c, const struct pci_function *f, const char
 	return out_table(c, "functions", columns, sizeof(columns) / sizeof(columns[0]), rows);
 }
 
-/* The kernel would wait for them, for as long as they live. */
-static int check_holders(const struct call *c, const struct pci_function *f)
-{
-	struct procs p;
-	size_t i;
-	int ret;
-
-	ret = procs_read(c->root, &p);
-	if (ret)
-		return failed(c, "/proc: %s", strerror(-ret));
-	for (i = 0; i < p.nr_fds && !ret; i++) {
-		if (vfio_fd_is_of(c->root, &p.fds[i], f))
-			ret = failed(c, "%s is in use: process %d (%s) has its %s open", f->address,
-				     p.fds[i].pid, p.fds[i].comm,
-				     p.fds[i].kind == VFIO_FD_GROUP ? "group" : "device");
-	}
-	procs_free(&p);
-	return ret;
-}
-
 /* Back to what bind remembered, or to whatever driver wants it. */
 static int give_back(const struct call *c, const struct pci_function *f, const struct driver_state *to)
 {
@@ -84,7 +64,7 @@ int cmd_unbind(struct call *c)
 		return failed(c, "%s has no driver", f.address);
 	if (!pci_is_vfio(&f))
 		return failed(c, "%s is bound to %s, which is no VFIO driver", f.address, f.driver);
-	status = check_holders(c, &f);
+	status = refuse_held(c, &f);
 	if (status)
 		return status;
 	ret = driver_recall(c->root, f.address, &to);

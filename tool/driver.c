@@ -105,13 +105,31 @@ int driver_change(const char *root, const char *address, const char *override, c
 	return ret;
 }
 
+/* Another user's, as a service may have one, could lead elsewhere what is written and read. */
+static int check_run_folder(const char *root)
+{
+	char path[FILE_PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s" RUN_FOLDER, root);
+	if (lstat(path, &st))
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	return st.st_uid != geteuid() || st.st_mode & 022 ? -EPERM : 0;
+}
+
 int driver_remember(const char *root, const char *address, const struct driver_state *s)
 {
 	char path[FILE_PATH_MAX], text[2 * DRIVER_MAX + 2];
+	int ret;
 
 	snprintf(path, sizeof(path), "%s" RUN_FOLDER, root);
 	if (mkdir(path, 0755) && errno != EEXIST)
 		return -errno;
+	ret = check_run_folder(root);
+	if (ret)
+		return ret;
 	snprintf(text, sizeof(text), "%s\n%s\n", s->driver, s->override);
 	return file_write(root, true, text, RUN_FOLDER "/%s", address);
 }
@@ -120,7 +138,11 @@ int driver_recall(const char *root, const char *address, struct driver_state *s)
 {
 	char text[2 * DRIVER_MAX + 2], *line, *next = text;
 	ssize_t len;
+	int ret;
 
+	ret = check_run_folder(root);
+	if (ret)
+		return ret;
 	len = file_read(root, text, sizeof(text), RUN_FOLDER "/%s", address);
 	if (len < 0)
 		return len;

@@ -59,7 +59,7 @@ static bool is_nvme_below(const struct look *l, const char *link)
 	return found;
 }
 
-/* A field of mountinfo or swaps, where blanks are octal. */
+/* A field of mountinfo or swaps, where blanks are octal. One that was cut may end in a part of that. */
 static void unescape(char *text)
 {
 	char *to = text;
@@ -67,7 +67,8 @@ static void unescape(char *text)
 	for (; *text; text++) {
 		unsigned int code;
 
-		if (*text == '\\' && sscanf(text + 1, "%3o", &code) == 1) {
+		if (*text == '\\' && strspn(text + 1, "01234567") >= 3 &&
+		    sscanf(text + 1, "%3o", &code) == 1) {
 			*to++ = code;
 			text += 3;
 		} else {

@@ -108,22 +108,22 @@ static const char *info_value(const char *info, const char *key, char *value, si
 static int take_buffer_fd(struct procs *p, const struct process *of, int fd, const char *name,
 			  const char *info)
 {
-	char value[64];
+	char value[64], exporter[64];
 	struct holder *h;
 
-	if (!info_value(info, "ino", value, sizeof(value)))
+	/* Only a DMABUF has an exporter; who has a root of his own has files of any path. */
+	if (!info_value(info, "exp_name", exporter, sizeof(exporter)) ||
+	    !info_value(info, "ino", value, sizeof(value)))
 		return 0;
 	h = get_holder(p, of, strtoull(value, NULL, 10), name);
 	if (!h)
 		return -ENOMEM;
 	if (!h->fds++)
 		h->fd = fd;
-	if (info_value(info, "exp_name", value, sizeof(value))) {
-		if (!strcmp(value, "vfio_pci_core"))
-			h->is_vfio = true;
-		else
-			h->is_other = true;
-	}
+	if (!strcmp(exporter, "vfio_pci_core"))
+		h->is_vfio = true;
+	else
+		h->is_other = true;
 	return 0;
 }
 
@@ -300,4 +300,23 @@ bool vfio_fd_is_of(const char *root, const struct vfio_fd *fd, const struct pci_
 		return !strcmp(fd->device, f->address);
 	}
 	return false;
+}
+
+int refuse_held(const struct call *c, const struct pci_function *f)
+{
+	struct procs p;
+	size_t i;
+	int ret;
+
+	ret = procs_read(c->root, &p);
+	if (ret)
+		return failed(c, "/proc: %s", strerror(-ret));
+	for (i = 0; i < p.nr_fds && !ret; i++) {
+		if (vfio_fd_is_of(c->root, &p.fds[i], f))
+			ret = failed(c, "%s is in use: process %d (%s) has its %s open", f->address,
+				     p.fds[i].pid, p.fds[i].comm,
+				     p.fds[i].kind == VFIO_FD_GROUP ? "group" : "device");
+	}
+	procs_free(&p);
+	return ret;
 }

@@ -70,4 +70,10 @@ bool procs_kernel_name(const char *name, char device[PCI_ADDRESS_MAX], unsigned 
 /* Does this descriptor hold the group or the device of @f open? */
 bool vfio_fd_is_of(const char *root, const struct vfio_fd *fd, const struct pci_function *f);
 
+/*
+ * EXIT_FAILURE, told: a process has @f open by VFIO. To take the driver away, the kernel would
+ * wait for as long as that one lives.
+ */
+int refuse_held(const struct call *c, const struct pci_function *f);
+
 #endif

@@ -10,12 +10,15 @@ static int signals = -1;
 
 int stop_begin(void)
 {
+	struct sigaction hangup;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	/* Ignored by nohup(1), it would come here all the same: what is blocked is not dropped. */
+	if (sigaction(SIGHUP, NULL, &hangup) || hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

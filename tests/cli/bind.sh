@@ -72,6 +72,10 @@ run barbuf-cli-with buffer "$held" 2 name barbuf unbind "$held"
 [ $status = 1 ] &&
 	grep -qE "^barbuf: unbind: $held is in use: process [0-9]+ \(barbuf-cli-with\) has its (group|device) open$" "$scratch/err"
 point $? 'a device that a process has open is not taken from it'
+run barbuf-cli-with buffer "$held" 2 name barbuf bind "$held" --driver virtio-pci
+[ $status = 1 ] &&
+	grep -qE "^barbuf: bind: $held is in use: process [0-9]+ \(barbuf-cli-with\) has its (group|device) open$" "$scratch/err"
+point $? 'nor for another driver'
 
 # The group's other member is told of, not touched.
 pair=$(address pair0)

@@ -173,6 +173,15 @@ wait_line '"event":"revoked"' "$scratch/server"
 has_file_line '^{"version":1,"command":"export","event":"lent","name":"","pid":[0-9]*,"uid":0,"gid":0,"buffer":[0-9]*}$' \
 	"$scratch/server" 'with --json a line is an object'
 stop
+
+# Of a path the first 40 bytes are shown, and any byte may be there.
+plain=$socket
+socket=$scratch/$(printf 'odd\377')
+serve 0:4K
+run barbuf map --json --socket "$socket" --seconds 1
+wants 0 '"target":"buffer .* of .*odd\\\\xff"' 'a path that is no UTF-8 is shown in JSON'
+stop
+socket=$plain
 : >"$socket"
 run barbuf export "$memory/2" 0:4K --socket "$socket"
 wants 1 '' 'a file that is no socket'

@@ -112,8 +112,45 @@ static void dry_run(void)
 	tree_end();
 }
 
+/* What goes to standard error, to free(). */
+static char *said_of(int (*command)(struct call *), const char *name)
+{
+	FILE *old = stderr;
+	char *said = NULL;
+	size_t size;
+
+	stderr = open_memstream(&said, &size);
+	run(command, name, false, NULL);
+	fclose(stderr);
+	stderr = old;
+	return said;
+}
+
+static void between_vfio_drivers(void)
+{
+	const struct driver_state was = { .driver = "mlx5_core" };
+	struct driver_state s = { 0 };
+
+	begin("mlx5_vfio_pci", 3);
+	tree_file("/proc/77/comm", "primary\n");
+	tree_file("/proc/77/maps", "");
+	tree_link("/proc/77/fd/4", "/dev/vfio/3");
+	CHECK(run(cmd_bind, "bind", false, NULL) == EXIT_FAILURE, "open by another VFIO driver: refused");
+	CHECK(!strcmp(tree_read(FUNCTION "/driver_override"), "(null)\n"), "and nothing was written");
+	tree_remove("/proc/77/fd/4");
+	driver_remember(tree, ADDRESS, &was);
+	run(cmd_bind, "bind", false, NULL);
+	CHECK(!strcmp(tree_read("/sys/bus/pci/drivers/mlx5_vfio_pci/unbind"), ADDRESS),
+	      "closed, it is taken from that driver");
+	CHECK(!driver_recall(tree, ADDRESS, &s) && !strcmp(s.driver, "mlx5_core"),
+	      "the driver of before VFIO stays remembered: '%s'", s.driver);
+	tree_end();
+}
+
 static void unbind_refuses(void)
 {
+	char *said;
+
 	begin("virtio-pci", 3);
 	CHECK(run(cmd_unbind, "unbind", false, NULL) == EXIT_FAILURE, "no VFIO driver: refused");
 	tree_end();
@@ -124,6 +161,12 @@ static void unbind_refuses(void)
 	tree_link("/proc/77/fd/4", "/dev/vfio/3");
 	CHECK(run(cmd_unbind, "unbind", false, NULL) == EXIT_FAILURE, "a process has the group: refused");
 	CHECK(!*tree_read("/sys/bus/pci/drivers/vfio-pci/unbind"), "and nothing was written");
+	tree_file("/proc/77/comm", "\033[2J\nok\n");
+	said = said_of(cmd_unbind, "unbind");
+	CHECK(!strcmp(said, "barbuf: unbind: " ADDRESS
+			    " is in use: process 77 (\\x1b[2J\\x0aok) has its group open\n"),
+	      "whatever it calls itself, that is one line: %s", said);
+	free(said);
 	tree_link("/proc/77/fd/4", "/dev/vfio/33");
 	CHECK(!run(cmd_unbind, "unbind", true, NULL), "another group does not matter");
 	tree_end();
@@ -133,7 +176,7 @@ static void remembers(void)
 {
 	const struct driver_state was = { .driver = "virtio-pci", .override = "special" };
 	struct driver_state s = { 0 };
-	char *printed;
+	char *printed, path[128];
 
 	begin("vfio-pci", 3);
 	CHECK(driver_recall(tree, ADDRESS, &s) == -ENOENT, "nothing is remembered at first");
@@ -150,6 +193,21 @@ static void remembers(void)
 	      "an unbind that fails keeps it in mind");
 	driver_forget(tree, ADDRESS);
 	CHECK(driver_recall(tree, ADDRESS, &s) == -ENOENT, "forgotten");
+	tree_end();
+
+	begin("virtio-pci", 3);
+	tree_folder("/run/elsewhere");
+	tree_link("/run/barbuf", "elsewhere");
+	CHECK(driver_remember(tree, ADDRESS, &was) == -ENOTDIR && !*tree_read("/run/elsewhere/" ADDRESS),
+	      "a link is not followed");
+	tree_remove("/run/barbuf");
+	tree_folder("/run/barbuf");
+	snprintf(path, sizeof(path), "%s/run/barbuf", tree);
+	chmod(path, 0777);
+	CHECK(driver_remember(tree, ADDRESS, &was) == -EPERM && !*tree_read("/run/barbuf/" ADDRESS),
+	      "nor is a folder used that others may write to");
+	tree_file("/run/barbuf/" ADDRESS, "virtio-pci\n\n");
+	CHECK(driver_recall(tree, ADDRESS, &s) == -EPERM, "nor what is in it");
 	tree_end();
 
 	begin("virtio-pci", 3);
@@ -205,6 +263,7 @@ int main(void)
 	bind_is_undone();
 	bind_refuses();
 	dry_run();
+	between_vfio_drivers();
 	unbind_refuses();
 	remembers();
 	driverctl();

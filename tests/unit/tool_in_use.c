@@ -22,7 +22,7 @@ static void begin(const char *name)
 static void end(const char *want)
 {
 	struct pci_function f;
-	char why[256] = "";
+	char why[512] = "";
 	bool in_use;
 
 	pci_get(tree, ADDRESS, &f);
@@ -44,6 +44,8 @@ static void disk(const char *number)
 
 static void disks(void)
 {
+	char line[512];
+
 	begin("nothing on it");
 	end(NULL);
 
@@ -56,6 +58,13 @@ static void disks(void)
 	tree_file("/proc/self/mountinfo", "21 1 0:5 / /proc rw - proc proc rw\n"
 					  "30 21 254:1 / /a\\040b rw,relatime shared:1 - ext4 /dev/root rw\n");
 	end("its disk vda1 is mounted at /a b");
+
+	begin("a mount point that is longer than what is shown, cut within a blank");
+	disk("254:1\n");
+	snprintf(line, sizeof(line), "30 21 254:1 / /%0252d\\040x rw - ext4 /dev/vda1 rw\n", 0);
+	tree_file("/proc/self/mountinfo", line);
+	snprintf(line, sizeof(line), "its disk vda1 is mounted at /%0252d\\0", 0);
+	end(line);
 
 	begin("a file system with a number of its own");
 	disk("254:1\n");

@@ -68,6 +68,8 @@ static void make_system(void)
 		"7f0000005000-7f0000006000 rw-s 00000000 00:0e 9                  "
 		"/dmabuf:0000:00:06.0/bar2+0:1000\n"
 		"7f0000007000-7f0000008000 rw-p 00000000 00:00 0\n");
+	/* A file, of a root of its own, with the number of a buffer. */
+	descriptor(200, 2, "/dmabuf:one", "pos:\t0\nflags:\t02\nmnt_id:\t9\nino:\t7\n");
 	descriptor(200, 3, "/dmabuf:one", FDINFO("7", "vfio_pci_core"));
 	descriptor(200, 4, "/dmabuf:one", FDINFO("7", "vfio_pci_core"));
 	descriptor(200, 5, "/dev/vfio/devices/vfio0", "");
