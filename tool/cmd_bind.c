@@ -25,13 +25,8 @@ static int report(const struct call *c, const struct pci_function *f, const char
 				*before ? out_string(before) : json_null(), "driver",
 				*driver ? out_string(driver) : json_null(), "group",
 				f->group >= 0 ? json_integer(f->group) : json_null(), "done", done);
-	json_t *rows;
 
-	if (c->json)
-		return out_object(c, row);
-	rows = json_array();
-	json_array_append_new(rows, row);
-	return out_table(c, "functions", columns, sizeof(columns) / sizeof(columns[0]), rows);
+	return out_record(c, columns, sizeof(columns) / sizeof(columns[0]), row);
 }
 
 /* Bridges may stay with their driver: the kernel knows them as harmless. */

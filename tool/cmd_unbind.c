@@ -19,13 +19,8 @@ static int report(const struct call *c, const struct pci_function *f, const char
 {
 	json_t *row = json_pack("{s:s, s:s, s:o, s:b}", "address", f->address, "before", f->driver,
 				"driver", *driver ? out_string(driver) : json_null(), "done", done);
-	json_t *rows;
 
-	if (c->json)
-		return out_object(c, row);
-	rows = json_array();
-	json_array_append_new(rows, row);
-	return out_table(c, "functions", columns, sizeof(columns) / sizeof(columns[0]), rows);
+	return out_record(c, columns, sizeof(columns) / sizeof(columns[0]), row);
 }
 
 /* Back to what bind remembered, or to whatever driver wants it. */

@@ -253,6 +253,17 @@ int out_object(const struct call *c, json_t *object)
 	return ret;
 }
 
+int out_record(const struct call *c, const struct column *columns, size_t nr, json_t *row)
+{
+	json_t *rows;
+
+	if (c->json)
+		return out_object(c, row);
+	rows = json_array();
+	json_array_append_new(rows, row);
+	return out_table(c, NULL, columns, nr, rows);
+}
+
 int out_table(const struct call *c, const char *key, const struct column *columns, size_t nr,
 	      json_t *rows)
 {

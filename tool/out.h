@@ -45,6 +45,8 @@ json_t *out_string(const char *text);
  */
 int out_table(const struct call *c, const char *key, const struct column *columns, size_t nr,
 	      json_t *rows);
+/* Print and drop one row: as a table, or with --json its keys beside "version" and "command". */
+int out_record(const struct call *c, const struct column *columns, size_t nr, json_t *row);
 /* The table alone, on any stream; keeps @rows. */
 int out_rows(FILE *f, bool aligned, const struct column *columns, size_t nr, const json_t *rows);
 /* With --json: print "version", "command" and the keys of @object, and drop it. */
