@@ -99,7 +99,7 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			"Refused are bridges, functions in no IOMMU group, and what is in use: a disk that "
 			"is mounted, swap or part of device-mapper or md, a network interface with the "
 			"default route, the boot VGA device under the console, a device with virtual "
-			"functions. After an error the function is as before.",
+			"functions, one that a process has open through another VFIO driver. After an error the function is as before.",
 		.options = (const struct option_desc[]){
 			{ 'd', "driver", "NAME", .help = "another VFIO driver, such as mlx5_vfio_pci" },
 			{ 0 },
