@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -172,6 +173,8 @@ static int serve(const struct call *c, struct plan *p, const struct barbuf_expor
 	int ret, status;
 	size_t i;
 
+	/* Who does not read any more is seen by the server, which ends in order. */
+	signal(SIGPIPE, SIG_IGN);
 	ret = barbuf_device_probe(p->bar.dev, &features);
 	if (ret)
 		return failed(c, "%s: %s", p->bar.function.address, strerror(-ret));

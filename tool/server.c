@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,8 @@ struct server {
 	struct client *clients[SERVER_CONNECTIONS_MAX];
 	size_t nr;
 	double accept_after;
+	unsigned int untold; /* lines that were dropped */
+	bool nobody_reads; /* standard output is closed at its other end */
 };
 
 /* The same number that tracepoints and /proc/PID/maps show. */
@@ -41,14 +44,36 @@ static uint64_t buffer_number(const struct barbuf_buffer *buf)
 	return buf && !fstat(barbuf_buffer_fd(buf), &st) ? st.st_ino : 0;
 }
 
+/*
+ * A reader who has stopped must not stop the server: clients make these lines, and a
+ * revoke cannot wait. A pipe that is writable has room for one.
+ */
+static bool may_tell(struct server *s)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	if (poll(&out, 1, 0) == 1 && out.revents & POLLERR)
+		s->nobody_reads = true;
+	if (!(out.revents & POLLOUT) || s->nobody_reads) {
+		s->untold++;
+		return false;
+	}
+	if (s->untold)
+		note(s->plan->call, "standard output was full: %u lines are missing", s->untold);
+	s->untold = 0;
+	return true;
+}
+
 /* One line for each thing that happens; @why may be NULL. */
-static void tell(const struct server *s, const char *event, const struct client *client,
-		 const char *name, const char *why)
+static void tell(struct server *s, const char *event, const struct client *client, const char *name,
+		 const char *why)
 {
 	const struct call *c = s->plan->call;
 	uint64_t number = buffer_number(client->buf);
 	json_t *o;
 
+	if (!may_tell(s))
+		return;
 	if (c->json) {
 		o = json_pack("{s:s, s:o, s:i, s:I, s:I}", "event", event, "name", out_string(name),
 			      "pid", (int)client->peer.pid, "uid", (json_int_t)client->peer.uid,
@@ -334,6 +359,9 @@ int server_run(const struct server_plan *plan, struct listener *l)
 	s->listener = l;
 	do {
 		ret = serve_once(s);
+		/* As a program in a pipe ends; but what is lent is taken back, and the socket removed. */
+		if (!ret && s->nobody_reads)
+			ret = 1;
 	} while (!ret);
 
 	/* Revokes what is still lent; then nobody can be told that it was not. */

@@ -174,6 +174,32 @@ has_file_line '^{"version":1,"command":"export","event":"lent","name":"","pid":[
 	"$scratch/server" 'with --json a line is an object'
 stop
 
+# Whoever reads the server's lines cannot stop it.
+barbuf-cli-with full barbuf export "$memory/2" 0:4K --socket "$socket" 2>"$scratch/server" &
+server=$!
+await test -S "$socket"
+run barbuf peek --socket "$socket" 0
+wants 0 '' 'a server whose output is full serves'
+run barbuf peek --socket "$socket" 0
+wants 0 '' 'and takes back'
+stop
+is $? 0 'and ends when it is told'
+[ ! -e "$socket" ]
+point $? 'its socket is gone'
+
+mkfifo "$scratch/pipe"
+head -n 1 <"$scratch/pipe" >/dev/null &
+barbuf export "$memory/2" 0:4K --socket "$socket" >"$scratch/pipe" 2>"$scratch/server" &
+server=$!
+await test -S "$socket"
+barbuf peek --socket "$socket" 0 >/dev/null 2>&1
+usleep 300000
+barbuf peek --socket "$socket" 0 >/dev/null 2>&1
+await test ! -e "$socket"
+point $? 'a server that nobody listens to ends in order'
+wait "$server"
+is $? 0 'as a success'
+
 # Of a path the first 40 bytes are shown, and any byte may be there.
 plain=$socket
 socket=$scratch/$(printf 'odd\377')

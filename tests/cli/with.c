@@ -2,6 +2,7 @@
 /*
  * barbuf-cli-with user COMMAND...: as a user without rights
  * barbuf-cli-with terminal COMMAND...: on a terminal of its own
+ * barbuf-cli-with full COMMAND...: with a standard output that nobody reads, and with room for a line
  * barbuf-cli-with buffer ADDRESS BAR NAME COMMAND...: while this process has a buffer of that name
  *
  * The status is that of the command.
@@ -64,6 +65,20 @@ static int on_terminal(char **argv)
 	return status_of(pid);
 }
 
+static int with_full_output(char **argv)
+{
+	static const char block[4096];
+	int p[2], room;
+
+	/* The reading end stays open, or this would be another test. */
+	if (pipe(p) || dup2(p[1], STDOUT_FILENO) < 0)
+		return fail("pipe", errno);
+	for (room = fcntl(p[1], F_GETPIPE_SZ); room > (int)sizeof(block); room -= sizeof(block))
+		if (write(p[1], block, sizeof(block)) < 0)
+			return fail("pipe", errno);
+	return run(argv);
+}
+
 static int with_buffer(char **argv)
 {
 	const struct barbuf_range range = { 0, sysconf(_SC_PAGESIZE) };
@@ -94,7 +109,9 @@ int main(int argc, char **argv)
 		return as_user(argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "terminal"))
 		return on_terminal(argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "full"))
+		return with_full_output(argv + 2);
 	if (argc > 5 && !strcmp(argv[1], "buffer"))
 		return with_buffer(argv + 2);
-	return fail("user, terminal or buffer", EINVAL);
+	return fail("user, terminal, full or buffer", EINVAL);
 }
