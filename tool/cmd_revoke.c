@@ -118,6 +118,24 @@ static const char *unseen(const struct system *s, char *text, size_t size)
 	return text;
 }
 
+/*
+ * A user with mounts of his own can map a file that looks like a buffer of any number and
+ * name. Descriptors tell who is a DMABUF; where there are none nothing can be revoked.
+ */
+static bool is_name_of(const struct system *s, const struct holder *h, const char *name)
+{
+	size_t i;
+
+	if (strcmp(h->name, name))
+		return false;
+	if (h->fds)
+		return true;
+	for (i = 0; i < s->procs.nr_holders; i++)
+		if (s->procs.holders[i].inode == h->inode && s->procs.holders[i].fds)
+			return false;
+	return true;
+}
+
 static int choose_by_name(const struct call *c, const struct system *s, const char *name,
 			  struct targets *t)
 {
@@ -127,7 +145,7 @@ static int choose_by_name(const struct call *c, const struct system *s, const ch
 	for (i = 0; i < s->procs.nr_holders; i++) {
 		const struct holder *h = &s->procs.holders[i];
 
-		if (!strcmp(h->name, name) && can_be_revoked(s, h->inode) &&
+		if (is_name_of(s, h, name) && can_be_revoked(s, h->inode) &&
 		    add_target(t, s, h->inode))
 			return failed(c, "%s", strerror(ENOMEM));
 	}

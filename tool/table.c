@@ -12,7 +12,8 @@ static const struct option_desc common[] = {
 
 /* What map, peek, poke, dump and fill work on. */
 #define TARGET_ABOUT                                                                       \
-	"ADDRESS/BAR is opened for this, and must be bound to vfio-pci and free. Instead a "  \
+	"ADDRESS/BAR is opened for this, with --dry-run too, which resets most devices as it " \
+	"does for any new owner; it must be bound to vfio-pci and free. Instead a "           \
 	"buffer can be used: one that barbuf export serves (--socket), or one that was "      \
 	"inherited (--fd, or by default BARBUF_FD). If it is revoked, that is told, and the " \
 	"exit status is 1."
@@ -172,6 +173,9 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			"process, when this returns. Other buffers are not touched. The primary need not "
 			"cooperate: root takes descriptors of buffer and device from the processes that have "
 			"them.\n"
+			"\n"
+			"Whoever holds a buffer may rename it: NAME is for people, --buffer and --client are "
+			"exact.\n"
 			"\n"
 			"What the kernel says is passed on: a buffer that is revoked already, or of a device "
 			"that nobody has open, is a failure.",

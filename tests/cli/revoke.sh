@@ -41,6 +41,16 @@ has 'dry run: says what would be' '	would be revoked	queue of client 7$'
 [ "$(grep -c gone "$scratch/client")" = 0 ]
 point $? 'dry run: the client still reads'
 
+# A file that is mapped as this buffer would be, of another name.
+hold 'number=$(barbuf ps | awk -F"\t" "NR == 2 { print \$6 }")
+	barbuf-cli-with forged "$number" decoy sh -c "grep -o \"\$0 .*/dmabuf:decoy\" /proc/\$PPID/maps; barbuf revoke decoy" "$number"'
+has 'a forged mapping is there' '^[0-9]+ +/dmabuf:decoy$'
+has 'and gives a buffer no name' '^status=1$'
+grep -q "^barbuf: revoke: there is no buffer called 'decoy'" "$scratch/err"
+point $? 'which is said'
+[ "$(grep -c gone "$scratch/client")" = 0 ]
+point $? 'so nobody else loses his'
+
 hold 'barbuf revoke "$called"'
 has 'by name' '^[0-9]+	0000:00:05.0	2	[0-9]+,[0-9]+	revoked	queue of client 7$'
 has 'by name: success' '^status=0$'

@@ -5,6 +5,9 @@
  * barbuf-cli-with full COMMAND...: with a standard output that nobody reads, and with room for a line
  * barbuf-cli-with buffer ADDRESS BAR NAME COMMAND...: while this process has a buffer of that name
  *
+ * barbuf-cli-with forged INODE NAME COMMAND...: while this process maps a file that
+ *	/proc/PID/maps shows as a buffer of that number and name
+ *
  * The status is that of the command.
  */
 #include <errno.h>
@@ -15,7 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +110,44 @@ static int with_buffer(char **argv)
 	return ret;
 }
 
+/* On a file system that is detached a path begins at its own root. */
+static int with_forgery(char **argv)
+{
+	const unsigned long wanted = strtoul(argv[0], NULL, 10);
+	char dir[] = "/tmp/forged.XXXXXX", path[128];
+	struct stat st = { 0 };
+	int fd = -1;
+	pid_t pid;
+
+	if (!mkdtemp(dir) || unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", dir, "tmpfs", 0, NULL))
+		return fail(dir, errno);
+	snprintf(path, sizeof(path), "%s/dmabuf:%s", dir, argv[1]);
+	/* Its numbers count up. */
+	while (st.st_ino < wanted) {
+		char other[160];
+
+		if (fd >= 0) {
+			close(fd);
+			snprintf(other, sizeof(other), "%s/%lu", dir, (unsigned long)st.st_ino);
+			if (rename(path, other))
+				return fail(other, errno);
+		}
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 || fstat(fd, &st))
+			return fail(path, errno);
+	}
+	if (st.st_ino != wanted || ftruncate(fd, sysconf(_SC_PAGESIZE)) ||
+	    mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED ||
+	    umount2(dir, MNT_DETACH) || rmdir(dir))
+		return fail("forgery", st.st_ino != wanted ? ERANGE : errno);
+	close(fd);
+	pid = fork();
+	if (!pid)
+		_exit(run(argv + 2));
+	return status_of(pid);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 2 && !strcmp(argv[1], "user"))
@@ -111,7 +156,9 @@ int main(int argc, char **argv)
 		return on_terminal(argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "full"))
 		return with_full_output(argv + 2);
+	if (argc > 4 && !strcmp(argv[1], "forged"))
+		return with_forgery(argv + 2);
 	if (argc > 5 && !strcmp(argv[1], "buffer"))
 		return with_buffer(argv + 2);
-	return fail("user, terminal, full or buffer", EINVAL);
+	return fail("user, terminal, full, forged or buffer", EINVAL);
 }
