@@ -100,6 +100,7 @@ has_error "$scratch/nothing: No such file or directory" 'is told'
 run barbuf map "$memory/2" --offset 1M --length 4K --seconds 1
 wants 0 ': mapped$' 'map: for a second'
 has_line ': unmapped$' 'map: and then no more'
+: >"$scratch/said"
 barbuf map "$memory/2" >"$scratch/said" &
 wait_line ': mapped' "$scratch/said"
 kill -INT $!

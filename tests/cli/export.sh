@@ -53,6 +53,7 @@ else
 	is $? 0 'a command that leaves a child behind'
 	wait_line ': revoked$' "$scratch/left"
 	is $? 0 'its mapping is revoked'
+	: >"$scratch/left"
 	barbuf export "$memory/2" 0:4K -- sh -c "barbuf map & sleep 30" >"$scratch/left" &
 	wait_line ': mapped$' "$scratch/left"
 	kill -KILL $!
@@ -73,6 +74,7 @@ wants 127 '' 'not found: 127'
 has_error '/nonexistent: No such file or directory' 'and told'
 run barbuf export "$memory/2" 0:4K -- /dev/null
 wants 126 '' 'no program: 126'
+: >"$scratch/said"
 barbuf export "$memory/2" 0:4K -- sh -c 'trap "exit 5" TERM; echo up; while :; do usleep 50000; done' >"$scratch/said" &
 wait_line up "$scratch/said"
 kill -TERM $!

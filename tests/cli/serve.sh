@@ -16,6 +16,7 @@ chmod 755 "$scratch"
 
 # serve [OPTION|RANGES]...: starts a server; its lines go to $scratch/server.
 serve() {
+	: >"$scratch/server"
 	barbuf export "$memory/2" --socket "$socket" "$@" >"$scratch/server" 2>&1 &
 	server=$!
 	wait_line listening "$scratch/server"
@@ -29,6 +30,7 @@ stop() {
 
 # hold NAME FILE [UID]: a client that keeps what it was lent; $! is it.
 hold() {
+	: >"$2"
 	barbuf-cli-peer as "${3:-0}" "${3:-0}" barbuf map --socket "$socket" --name "$1" >"$2" 2>&1 &
 }
 
@@ -100,8 +102,10 @@ wants 1 '' 'a read-only buffer cannot be written'
 has_error 'is read-only$' 'which is told'
 
 # Two of different users, one killed.
+: >"$scratch/first"
 barbuf-cli-peer as 1000 1000 barbuf map --socket "$socket" >"$scratch/first" 2>&1 &
 first=$!
+: >"$scratch/second"
 barbuf-cli-peer as 3000 2000 barbuf map --socket "$socket" >"$scratch/second" 2>&1 &
 second=$!
 wait_line ': mapped$' "$scratch/first"
@@ -124,6 +128,7 @@ wait_line "^revoked  - pid $second uid 3000" "$scratch/server"
 is $? 0 'which is seen'
 
 # Clients that mean no good.
+: >"$scratch/silent"
 barbuf-cli-peer as 1001 1001 barbuf-cli-peer silent "$socket" 40 >"$scratch/silent" &
 silent=$!
 wait_line 'of 40 open$' "$scratch/silent"

@@ -13,6 +13,7 @@ instances=/sys/kernel/tracing/instances
 
 # trace [OPTION]...: starts it; its lines go to $scratch/trace.
 trace() {
+	: >"$scratch/trace"
 	barbuf trace "$@" >"$scratch/trace" 2>&1 &
 	tracer=$!
 	until [ "$(cat "$instances/barbuf-$tracer/events/vfio_pci_dmabuf/enable" 2>/dev/null)" = 1 ]; do
@@ -27,6 +28,7 @@ stop() {
 }
 
 trace
+: >"$scratch/server"
 barbuf export "$memory/2" 0:4K --socket "$scratch/socket" >"$scratch/server" &
 server=$!
 wait_line listening "$scratch/server"

@@ -54,7 +54,8 @@ wrong_usage() {
 	point $? "wrong usage: $*"
 }
 
-# wait_line LINE FILE: until it is there, some seconds at most.
+# wait_line LINE FILE: until it is there, some seconds at most. A command in the background empties
+# its FILE when it gets to run, so whoever starts one empties it first, or finds an old LINE.
 wait_line() {
 	await grep -q -e "$1" "$2" && return
 	echo "    # no '$1' in $2:"
