@@ -79,38 +79,33 @@ static int sample_map(struct bench *b, struct sample *s)
 	return 0;
 }
 
-static int sample_touch(struct bench *b, struct sample *s)
-{
-	struct barbuf_map *m;
-	uint32_t value;
-	int ret;
-
-	ret = map(b, b->page, &m);
-	if (ret)
-		return ret;
-	meter_start(&b->meter);
-	ret = barbuf_map_read32(m, 0, &value);
-	*s = meter_stop(&b->meter, 1);
-	barbuf_unmap(m);
-	return ret;
-}
-
-static int sample_walk(struct bench *b, struct sample *s)
+/* The first access to each page of so much; a sample is of one page. */
+static int walk(struct bench *b, uint64_t length, struct sample *s)
 {
 	struct barbuf_map *m;
 	uint64_t at;
 	uint32_t value;
 	int ret;
 
-	ret = map(b, b->size, &m);
+	ret = map(b, length, &m);
 	if (ret)
 		return ret;
 	meter_start(&b->meter);
-	for (at = 0; at < b->size && !ret; at += b->page)
+	for (at = 0; at < length && !ret; at += b->page)
 		ret = barbuf_map_read32(m, at, &value);
-	*s = meter_stop(&b->meter, b->size / b->page);
+	*s = meter_stop(&b->meter, length / b->page);
 	barbuf_unmap(m);
 	return ret;
+}
+
+static int sample_touch(struct bench *b, struct sample *s)
+{
+	return walk(b, b->page, s);
+}
+
+static int sample_walk(struct bench *b, struct sample *s)
+{
+	return walk(b, b->size, s);
 }
 
 static int read_plain(struct bench *b, const volatile uint32_t *p, size_t nr, struct sample *s)

@@ -29,7 +29,6 @@ static int report(const struct call *c, const struct pci_function *f, const char
 	return out_record(c, columns, sizeof(columns) / sizeof(columns[0]), row);
 }
 
-/* Bridges may stay with their driver: the kernel knows them as harmless. */
 static void warn_of_others(const struct call *c, const struct pci_function *f)
 {
 	struct pci_function other;
@@ -39,8 +38,7 @@ static void warn_of_others(const struct call *c, const struct pci_function *f)
 	nr = file_names(c->root, &names, "/sys/kernel/iommu_groups/%d/devices", f->group);
 	for (i = 0; i < nr; i++) {
 		if (!strcmp(names[i], f->address) || pci_get(c->root, names[i], &other) ||
-		    !other.driver[0] || pci_is_vfio(&other) || !strcmp(other.driver, "pcieport") ||
-		    !strcmp(other.driver, "pci-stub"))
+		    pci_is_harmless(&other))
 			continue;
 		note(c, "group %d also has %s, bound to %s: the group can be used when that is bound "
 			"to vfio-pci, or to nothing",

@@ -73,9 +73,7 @@ static void check_group(struct doctor *d, const struct pci_function *f)
 		if (!strcmp(names[i], f->address) || pci_get(d->root, names[i], &other))
 			continue;
 		others++;
-		/* What the kernel takes as harmless, or as nobody's. */
-		if (!other.driver[0] || pci_is_vfio(&other) || !strcmp(other.driver, "pcieport") ||
-		    !strcmp(other.driver, "pci-stub"))
+		if (pci_is_harmless(&other))
 			continue;
 		bad++;
 		snprintf(remedy, sizeof(remedy), "barbuf bind %s", other.address);

@@ -158,6 +158,12 @@ bool pci_is_vfio(const struct pci_function *f)
 	return strstr(f->driver, "vfio");
 }
 
+bool pci_is_harmless(const struct pci_function *f)
+{
+	return !f->driver[0] || pci_is_vfio(f) || !strcmp(f->driver, "pcieport") ||
+	       !strcmp(f->driver, "pci-stub");
+}
+
 const char *pci_bar_type_name(enum bar_type type)
 {
 	static const char *const names[] = { "none", "io", "mem32", "mem64" };

@@ -44,6 +44,8 @@ int pci_scan(const char *root, struct pci_function **functions, size_t *nr);
 
 bool pci_has_memory(const struct pci_function *f);
 bool pci_is_vfio(const struct pci_function *f);
+/* May it stay as it is in a group that VFIO is to have? What has no driver, and bridges. */
+bool pci_is_harmless(const struct pci_function *f);
 const char *pci_bar_type_name(enum bar_type type);
 
 /*

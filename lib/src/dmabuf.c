@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "buffer.h"
+#include "device.h"
 
 #define LINK_PREFIX "/dmabuf:"
 
@@ -54,19 +55,14 @@ int barbuf__dmabuf_describe(int fd, struct barbuf__dmabuf *d)
 
 int barbuf__dmabuf_check(int fd)
 {
-	size_t page = sysconf(_SC_PAGESIZE);
-	void *p;
+	int ret = barbuf__try_mmap(&barbuf__sys_linux, fd, PROT_READ);
 
-	p = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
-	if (p != MAP_FAILED) {
-		munmap(p, page);
-		return 0;
-	}
-	switch (errno) {
-	case ENODEV:
+	switch (ret) {
+	case -ENODEV:
 		return -EBADFD;
-	case EINVAL: /* of a DMABUF without an mmap of its own */
+	case -EINVAL: /* of a DMABUF without an mmap of its own */
 		return -EOPNOTSUPP;
+	default:
+		return ret;
 	}
-	return -errno;
 }

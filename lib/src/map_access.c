@@ -34,60 +34,56 @@ static int check(const struct barbuf_map *map, uint64_t offset, uint64_t len)
 	return offset > map->length || len > map->length - offset ? -ERANGE : 0;
 }
 
-/* Mappings begin at a page, so the offset tells the alignment. */
-#define DEFINE_ACCESS(bits)                                                                       \
-	int barbuf_map_read##bits(struct barbuf_map *map, uint64_t offset, uint##bits##_t *value) \
-	{                                                                                         \
-		int ret = check(map, offset, sizeof(*value));                                     \
-                                                                                                  \
-		if (ret)                                                                          \
-			return ret;                                                               \
-		if (offset % sizeof(*value))                                                      \
-			return -EINVAL;                                                           \
-		return barbuf_read##bits(map->addr + offset, value) ? failed(map) : 0;            \
-	}                                                                                         \
-                                                                                                  \
-	int barbuf_map_write##bits(struct barbuf_map *map, uint64_t offset, uint##bits##_t value) \
-	{                                                                                         \
-		int ret = check(map, offset, sizeof(value));                                      \
-                                                                                                  \
-		if (ret)                                                                          \
-			return ret;                                                               \
-		if (offset % sizeof(value))                                                       \
-			return -EINVAL;                                                           \
-		return barbuf_write##bits(map->addr + offset, value) ? failed(map) : 0;           \
-	}
-
-DEFINE_ACCESS(8)
-DEFINE_ACCESS(16)
-DEFINE_ACCESS(32)
-DEFINE_ACCESS(64)
-
-#define DEFINE_DOORBELL(bits)                                                                  \
-	int barbuf_map_doorbell##bits(struct barbuf_map *map, uint64_t offset,                 \
-				      uint##bits##_t value)                                    \
-	{                                                                                      \
-		int ret = check(map, offset, sizeof(value));                                   \
-                                                                                               \
-		if (ret)                                                                       \
-			return ret;                                                            \
-		if (offset % sizeof(value))                                                    \
-			return -EINVAL;                                                        \
-		return barbuf_doorbell##bits(map->addr + offset, value) ? failed(map) : 0;     \
-	}
-
-DEFINE_DOORBELL(16)
-DEFINE_DOORBELL(32)
-DEFINE_DOORBELL(64)
-
-int barbuf_map_store64b(struct barbuf_map *map, uint64_t offset, const void *src)
+/* Of one access of @width bytes. Mappings begin at a page, so the offset tells the alignment. */
+static int check_one(const struct barbuf_map *map, uint64_t offset, unsigned int width)
 {
-	int ret = check(map, offset, 64);
+	int ret = check(map, offset, width);
 
 	if (ret)
 		return ret;
-	if (offset % 64)
-		return -EINVAL;
+	return offset % width ? -EINVAL : 0;
+}
+
+#define DEFINE_READ(bits)                                                                         \
+	int barbuf_map_read##bits(struct barbuf_map *map, uint64_t offset, uint##bits##_t *value) \
+	{                                                                                         \
+		int ret = check_one(map, offset, sizeof(*value));                                 \
+                                                                                                  \
+		if (ret)                                                                          \
+			return ret;                                                               \
+		return barbuf_read##bits(map->addr + offset, value) ? failed(map) : 0;            \
+	}
+
+/* write, or doorbell */
+#define DEFINE_STORE(kind, bits)                                                                  \
+	int barbuf_map_##kind##bits(struct barbuf_map *map, uint64_t offset,                      \
+				    uint##bits##_t value)                                         \
+	{                                                                                         \
+		int ret = check_one(map, offset, sizeof(value));                                  \
+                                                                                                  \
+		if (ret)                                                                          \
+			return ret;                                                               \
+		return barbuf_##kind##bits(map->addr + offset, value) ? failed(map) : 0;          \
+	}
+
+DEFINE_READ(8)
+DEFINE_READ(16)
+DEFINE_READ(32)
+DEFINE_READ(64)
+DEFINE_STORE(write, 8)
+DEFINE_STORE(write, 16)
+DEFINE_STORE(write, 32)
+DEFINE_STORE(write, 64)
+DEFINE_STORE(doorbell, 16)
+DEFINE_STORE(doorbell, 32)
+DEFINE_STORE(doorbell, 64)
+
+int barbuf_map_store64b(struct barbuf_map *map, uint64_t offset, const void *src)
+{
+	int ret = check_one(map, offset, 64);
+
+	if (ret)
+		return ret;
 	return barbuf_store64b(map->addr + offset, src) ? failed(map) : 0;
 }
 
