@@ -145,6 +145,12 @@ int barbuf__container_enter(struct barbuf_container *c, struct barbuf_device *de
 	return ret;
 }
 
+void barbuf__container_undecide(struct barbuf_container *c)
+{
+	c->iommu->release(c);
+	c->iommu = NULL;
+}
+
 void barbuf__container_leave(struct barbuf_container *c, struct barbuf_device *dev)
 {
 	c->iommu->close_device(c, dev);

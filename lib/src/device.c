@@ -34,6 +34,7 @@ static int find_config(struct barbuf_device *dev)
 int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, const char *address)
 {
 	struct barbuf_device *dev;
+	bool was_undecided;
 	int ret;
 
 	dev = calloc(1, sizeof(*dev));
@@ -55,6 +56,7 @@ int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, c
 	ret = barbuf__sysfs_exists(dev->sys, dev->address);
 	if (ret)
 		goto err_container;
+	was_undecided = !c->iommu;
 	ret = barbuf__container_enter(c, dev);
 	if (ret)
 		goto err_container;
@@ -69,6 +71,8 @@ int barbuf_device_open(struct barbuf_device **out, struct barbuf_container *c, c
 err_close:
 	barbuf__close(dev->sys, dev->fd);
 	barbuf__container_leave(c, dev);
+	if (was_undecided)
+		barbuf__container_undecide(c);
 err_container:
 	if (dev->owns_container)
 		barbuf_container_free(c);

@@ -92,7 +92,9 @@ const struct barbuf_sys *barbuf__device_sys(const struct barbuf_device *dev);
 
 /* Open @dev in @c, which decides for an interface if it has not yet. */
 int barbuf__container_enter(struct barbuf_container *c, struct barbuf_device *dev);
-/* The reverse, when dev->fd is closed. */
+/* An open that failed has decided nothing: no device is in @c. */
+void barbuf__container_undecide(struct barbuf_container *c);
+/* The reverse of enter, when dev->fd is closed. */
 void barbuf__container_leave(struct barbuf_container *c, struct barbuf_device *dev);
 
 /* Can the devices use this window at all? When it cannot be told: true. */

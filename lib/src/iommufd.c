@@ -32,6 +32,7 @@ static void iommufd_release(struct barbuf_container *c)
 {
 	barbuf__close(c->sys, c->fd);
 	c->fd = -1;
+	c->ioas = 0;
 }
 
 static int iommufd_open_device(struct barbuf_container *c, struct barbuf_device *dev)
