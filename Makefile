@@ -25,10 +25,10 @@ demo-edu: build ## a primary lends parts of two BARs to clients, in a guest
 	@lab/run --kernel barbuf -- barbuf-demo-edu
 
 check: build san release ## unit tests with sanitizers, kernel tests in the barbuf guest
-	@tests/check barbuf
+	@tests/check barbuf $(SUITES)
 
-check-debug: build san release ## the same in the debug guest, and KUnit
-	@tests/check debug
+check-debug: build san release ## the same in the debug guest, and KUnit; SUITES=...: a part of it
+	@tests/check debug $(SUITES)
 
 check-arm64: build/arm64/build.ninja ## the library for arm64, its unit tests in user emulation
 	@tests/check-arm64
