@@ -15,7 +15,8 @@
 #include "message.h"
 #include "state.h"
 
-#define DEFAULT_TIMEOUT_MS 5000
+/* blkd itself waits for a queue that is being reclaimed, for 5 s at most. */
+#define DEFAULT_TIMEOUT_MS 10000
 /* How often the socket is looked at by a client that reaps without waiting. */
 #define LISTEN_NS 1000000ull
 
@@ -326,7 +327,9 @@ int blk_client_submit(struct blk_client *c, uint32_t slot, enum blk_op op, uint6
 		.since = blk_now(),
 	};
 	c->flying++;
-	if (!c->paused)
+	/* To a ring that nobody is told about any more nothing is added: a primary that takes it back
+	 * waits until the device is through with what is there. */
+	if (!c->paused && !c->silent)
 		blk_client_push(c, slot);
 	return 0;
 }

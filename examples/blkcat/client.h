@@ -32,7 +32,7 @@ struct blk_client_options {
 	bool read_only;
 	uint32_t depth; /* 0: what there is */
 	uid_t primary; /* who must be at the other end; (uid_t)-1: root or this process's own user */
-	int timeout_ms; /* for each answer of the primary that is due; 0: 5 s */
+	int timeout_ms; /* for each answer of the primary that is due; 0: 10 s */
 	bool poll; /* completions by looking at the used ring, no interrupts asked for */
 };
 

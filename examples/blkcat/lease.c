@@ -57,7 +57,7 @@ static int receive_buffer(struct blk_lease *l, int sock, uint64_t deadline)
 }
 
 /*
- * The size is fixed by a seal: memory that could be cut would be a SIGBUS later. Populated, so
+ * At least so large, and fixed by a seal: memory that could be cut would be a SIGBUS later. Populated, so
  * that the I/O takes no fault.
  */
 static int map_memory(void **out, int fd, uint32_t size, int prot)
@@ -67,7 +67,7 @@ static int map_memory(void **out, int fd, uint32_t size, int prot)
 
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return -EPROTO;
-	if (fstat(fd, &st) || st.st_size != size)
+	if (fstat(fd, &st) || st.st_size < (off_t)size)
 		return -EPROTO;
 	*out = mmap(NULL, size, prot, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (*out != MAP_FAILED)

@@ -13,7 +13,7 @@
 enum blk_slot_state {
 	BLK_SLOT_FREE,
 	BLK_SLOT_OWNED, /* by the caller */
-	BLK_SLOT_FLYING, /* submitted; in the ring, but while paused */
+	BLK_SLOT_FLYING, /* submitted; in the ring, or to be put there when a pause is over */
 	BLK_SLOT_DONE, /* the device is done with it, and the caller does not know yet */
 };
 
