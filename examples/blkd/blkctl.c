@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <barbuf.h>
 
 #include "listen.h"
+#include "policy.h"
 #include "proto.h"
 
 #define PROGRAM "blkctl"
@@ -105,13 +107,6 @@ static int read_request(int argc, char **argv, struct blk_request *r)
 	return 0;
 }
 
-static const char *access_name(uint32_t flags)
-{
-	if (flags & BLK_FIXED)
-		return "ro,fixed";
-	return flags & BLK_READ_ONLY ? "ro" : "rw";
-}
-
 static void print_status(const struct blk_status *s)
 {
 	if (!s->lent) {
@@ -121,7 +116,7 @@ static void print_status(const struct blk_status *s)
 	}
 	printf("%5d  %-8s %8d %8u %-8s %5u %10" PRIu64 "+%-10" PRIu64 " %10" PRIu64 " %8" PRIu64
 	       " %7" PRIu64 "\n",
-	       s->queue, "lent", s->pid, s->uid, access_name(s->flags), s->depth, s->first_block,
+	       s->queue, "lent", s->pid, s->uid, policy_access(s->flags), s->depth, s->first_block,
 	       s->nr_blocks, s->done, s->seconds, s->leases);
 }
 
@@ -132,7 +127,7 @@ static json_t *status_object(const struct blk_status *s)
 				 (json_int_t)s->leases);
 	return json_pack("{s:i, s:b, s:I, s:i, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "queue",
 			 s->queue, "lent", 1, "leases", (json_int_t)s->leases, "pid", s->pid, "uid",
-			 (json_int_t)s->uid, "access", access_name(s->flags), "depth",
+			 (json_int_t)s->uid, "access", policy_access(s->flags), "depth",
 			 (json_int_t)s->depth, "block", (json_int_t)s->block_size, "first",
 			 (json_int_t)s->first_block, "blocks", (json_int_t)s->nr_blocks, "done",
 			 (json_int_t)s->done, "seconds", (json_int_t)s->seconds);

@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "events.h"
 
 /* A line, at most: what a pipe that is writable takes at once (PIPE_BUF). */

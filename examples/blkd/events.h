@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include <jansson.h>
+
 /* The clock of all of blkd: seconds since the first call. */
 double now(void);
 

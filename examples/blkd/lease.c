@@ -123,13 +123,6 @@ static int send_all(const struct queue *q, struct conn *c)
 	return ret;
 }
 
-static const char *access_name(uint32_t flags)
-{
-	if (flags & BLK_FIXED)
-		return "ro,fixed";
-	return flags & BLK_READ_ONLY ? "ro" : "rw";
-}
-
 /* Lend a free queue; q->ask says what for. On error the queue is as it was. */
 int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 {
@@ -161,7 +154,7 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 
 	ret = send_all(q, c);
 	event("lease", "{s:i, s:i, s:I, s:s, s:i, s:I, s:I, s:I}", "queue", (int)q->nr, "pid",
-	      (int)c->peer.pid, "uid", (json_int_t)c->peer.uid, "access", access_name(w->flags),
+	      (int)c->peer.pid, "uid", (json_int_t)c->peer.uid, "access", policy_access(w->flags),
 	      "depth", (int)w->depth, "first", (json_int_t)q->grant.first_block, "blocks",
 	      (json_int_t)q->grant.nr_blocks, "epoch", (json_int_t)c->epoch);
 	/* It does not read, or has gone: it was lent, so it ends as any lease. */
@@ -274,7 +267,7 @@ static void finish(struct blkd *b, struct queue *q, enum blk_end why)
 	q->conn = NULL;
 }
 
-static void revoke(struct blkd *b, struct queue *q)
+static void revoke_doorbell(struct blkd *b, struct queue *q)
 {
 	double start = now();
 	int ret = barbuf_lease_end(b->table, q->lease);
@@ -293,7 +286,7 @@ void lease_end(struct blkd *b, struct queue *q, enum blk_end why)
 	struct conn *c = q->conn;
 
 	q->noticed = now();
-	revoke(b, q);
+	revoke_doorbell(b, q);
 	conn_word(c, BLK_ENDED, why);
 	finish(b, q, why);
 	conn_drop(b, c);
@@ -304,7 +297,7 @@ void lease_end(struct blkd *b, struct queue *q, enum blk_end why)
 void lease_let_go(struct blkd *b, struct queue *q, enum blk_end why)
 {
 	q->noticed = now();
-	revoke(b, q);
+	revoke_doorbell(b, q);
 	finish(b, q, why);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "blkd.h"
@@ -290,7 +291,8 @@ static int start_queues(struct blkd *b)
 		return ret;
 	}
 	b->queues = calloc(b->nr_queues, sizeof(*b->queues));
-	if (!b->queues)
+	b->rings = calloc(b->facts->nr_queues, sizeof(*b->rings));
+	if (!b->queues || !b->rings)
 		return -ENOMEM;
 	for (i = 0; i < b->nr_queues; i++)
 		b->queues[i] = (struct queue){ .nr = i, .irq = -1 };
@@ -365,6 +367,7 @@ static void give_back(struct blkd *b)
 		queue_drop(b, &b->queues[i]);
 	virtio_blk_close(b->virtio);
 	barbuf_device_close(b->dev);
+	free(b->rings);
 	free(b->queues);
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,13 @@ const struct rule *policy_find(const struct policy *p, uid_t uid)
 	if (any)
 		return any;
 	return uid == 0 || uid == p->own.uid ? &p->own : NULL;
+}
+
+const char *policy_access(uint32_t flags)
+{
+	if (flags & BLK_FIXED)
+		return "ro,fixed";
+	return flags & BLK_READ_ONLY ? "ro" : "rw";
 }
 
 const char *policy_trust(const struct rule *r, uint64_t blocks)

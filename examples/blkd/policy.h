@@ -50,6 +50,9 @@ int policy_fit(struct policy *p, uint64_t blocks, char *why, size_t size);
 /* The rule for a user, NULL: there is none. */
 const struct rule *policy_find(const struct policy *p, uid_t uid);
 
+/* "rw", "ro" or "ro,fixed". */
+const char *policy_access(uint32_t flags);
+
 /* What of a rule stands on the holder's word alone, in a few words. */
 const char *policy_trust(const struct rule *r, uint64_t blocks);
 

@@ -96,13 +96,11 @@ int queue_enable(struct blkd *b, struct queue *q)
 /* Reset the device and start it with all queues that have memory. */
 int queue_start_all(struct blkd *b)
 {
-	struct virtio_blk_queue rings[b->facts->nr_queues];
 	uint32_t i;
 
-	memset(rings, 0, sizeof(rings));
 	for (i = 0; i < b->nr_queues; i++)
-		rings[i] = queue_rings(b, &b->queues[i]);
-	return virtio_blk_start(b->virtio, rings);
+		b->rings[i] = queue_rings(b, &b->queues[i]);
+	return virtio_blk_start(b->virtio, b->rings);
 }
 
 uint64_t queue_first_sector(const struct blkd *b, const struct queue *q)
