@@ -202,6 +202,12 @@ static void histograms(void)
 		      histogram_at(&h, 1) == 99,
 	      "small ones are exact");
 	histogram_clear(&h);
+	for (i = 1; i <= 3; i++)
+		histogram_add(&h, i);
+	CHECK(histogram_at(&h, 0.5) == 2 && histogram_at(&h, 0.34) == 2 &&
+		      histogram_at(&h, 0.33) == 1,
+	      "half of three are two");
+	histogram_clear(&h);
 	histogram_add(&h, UINT64_MAX);
 	CHECK(h.max == HISTOGRAM_MAX && histogram_at(&h, 0.5) == HISTOGRAM_MAX,
 	      "what is too long is the longest");
