@@ -9,7 +9,7 @@
 #include <barbuf.h>
 
 #include "args.h"
-#include "confine.h"
+#include "syscalls.h"
 #include "load.h"
 #include "message.h"
 #include "pin.h"
@@ -278,7 +278,7 @@ static bool settle(struct load *l)
 		warnx("cannot lock memory (%s): 'faults' counts this process's own, too",
 		      strerror(-ret));
 	if (l->o.confine) {
-		ret = confine();
+		ret = syscalls_restrict();
 		if (ret) {
 			warnx("--confine: %s", strerror(-ret));
 			return false;
