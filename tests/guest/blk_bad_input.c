@@ -19,7 +19,7 @@
 
 #include <linux/virtio_blk.h>
 
-#include "blk.h"
+#include "blk_lent.h"
 
 #define NOBODY 65534
 #define SOMEBODY 65533

@@ -11,7 +11,7 @@
 #include <glob.h>
 #include <unistd.h>
 
-#include "blk.h"
+#include "blk_lent.h"
 
 #define SECTORS (DISK_BLOCK / BLK_SECTOR)
 

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "blk.h"
+#include "blk_lent.h"
 
 #define CLIENTS 4
 #define SHARE (DISK_BLOCKS / CLIENTS)

@@ -16,7 +16,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ring.h>
 
-#include "blk.h"
+#include "blk_lent.h"
 
 #define MAX_ARGS 24
 

@@ -6,8 +6,8 @@
  *
  * Helpers end the case as failed, as harness.h has it, unless their name has try.
  */
-#ifndef BARBUF_TESTS_BLK_H
-#define BARBUF_TESTS_BLK_H
+#ifndef BARBUF_TESTS_BLK_LENT_H
+#define BARBUF_TESTS_BLK_LENT_H
 
 #include <jansson.h>
 
