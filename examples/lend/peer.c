@@ -12,7 +12,7 @@
 
 #include <barbuf.h>
 
-#include "confine.h"
+#include "plain_user.h"
 #include "lend.h"
 
 /* No answer takes longer, even from an emulator with every debug option on. */
@@ -32,7 +32,7 @@ static const char *give_up(int sock)
 	if (close_range(CLIENT_SOCKET + 1, ~0U, 0))
 		return "close_range";
 
-	return confine(CONFINE_NOBODY);
+	return become_plain_user(PLAIN_USER_NOBODY);
 }
 
 static _Noreturn void become_client(const char *name, int sock)

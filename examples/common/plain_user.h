@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFINE_H
-#define CONFINE_H
+#ifndef PLAIN_USER_H
+#define PLAIN_USER_H
 
 #include <sys/types.h>
 
 /* nobody and nogroup: the overflow ids, which own nothing */
-#define CONFINE_NOBODY 65534
+#define PLAIN_USER_NOBODY 65534
 
 /**
- * confine() - become a plain user, with no way back
+ * become_plain_user() - give up all rights, with no way back
  * @uid: and the gid of the same number; no other groups
  *
  * For a child of root, between fork() and exec(): all capabilities go, also out of the
@@ -16,6 +16,6 @@
  *
  * Return: NULL, or the name of the step that failed, with errno.
  */
-const char *confine(uid_t uid);
+const char *become_plain_user(uid_t uid);
 
 #endif

@@ -3,9 +3,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "confine.h"
+#include "plain_user.h"
 
-const char *confine(uid_t uid)
+const char *become_plain_user(uid_t uid)
 {
 	int cap;
 
