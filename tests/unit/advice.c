@@ -95,7 +95,7 @@ static void holders(void)
 	fresh_kernel();
 	CHECK(says(A0, -EBUSY,
 		   A0
-		   " or its IOMMU group is open in a process that this user cannot see: ask again "
+		   " or its IOMMU group is open in a process that cannot be seen from here, or was a moment ago: try again, "
 		   "as root"),
 	      "%s", text);
 	k.process = (struct fake_process){ "4711", "/dev/vfio/12", "qemu" };
