@@ -271,8 +271,9 @@ static bool settle(struct load *l)
 {
 	int ret;
 
-	l->stats.start = l->stats.period_start = blk_now();
-	load_report(&l->o, &l->stats, l->c, "ready");
+	l->stats.start = blk_now();
+	l->stats.faults = load_faults();
+	load_introduce(&l->o, &l->stats, l->c);
 	ret = pin_memory();
 	if (ret)
 		warnx("cannot lock memory (%s): 'faults' counts this process's own, too",
@@ -284,7 +285,8 @@ static bool settle(struct load *l)
 			return false;
 		}
 	}
-	l->stats.faults = load_faults() - blk_client_counts(l->c)->grant_faults;
+	l->stats.start = l->stats.period_start = blk_now();
+	l->stats.faults = load_faults();
 	return true;
 }
 

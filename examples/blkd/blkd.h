@@ -38,7 +38,7 @@
 /* Connections in all; a few of them are for who controls blkd. */
 #define CONNECTIONS_MAX 64u
 #define CONNECTIONS_RESERVED 4u
-/* Of one uid, such that hold no queue. */
+/* Of one uid that is not in control, such that hold no queue. */
 #define WAITING_MAX 16u
 /* To have asked by, and to get a queue that is being reclaimed. */
 #define ASK_SECONDS 5.0

@@ -170,8 +170,9 @@ static bool has_room(const struct blkd *b, uid_t uid)
 
 	for (i = 0; i < b->nr_conns; i++)
 		waiting += !b->conns[i]->queue && b->conns[i]->peer.uid == uid;
-	return waiting < WAITING_MAX &&
-	       b->nr_conns < CONNECTIONS_MAX - (is_controller(uid) ? 0 : CONNECTIONS_RESERVED);
+	if (is_controller(uid))
+		return b->nr_conns < CONNECTIONS_MAX;
+	return waiting < WAITING_MAX && b->nr_conns < CONNECTIONS_MAX - CONNECTIONS_RESERVED;
 }
 
 /* One in a round, so that those who are there have their turn. */

@@ -739,6 +739,7 @@ static void words(void)
 		{ UINT32_MAX, "ones" },
 	};
 	const struct blk_text refusal = { .kind = BLK_REFUSED, .error = -EBUSY };
+	const uint32_t ping[3] = { BLK_PING };
 	struct blk_client *c;
 	struct fake_blk f;
 	unsigned int fds;
@@ -769,6 +770,18 @@ static void words(void)
 	barbuf_message_send(f.sock, &refusal, sizeof(refusal), -1);
 	CHECK(blk_client_wait(c, WAIT_MS) == -EPIPE && blk_client_end(c) == BLK_END_PROTOCOL,
 	      "a refusal of what was granted");
+	drop(&f, c);
+	c = lease(&f, 0, 8, &any);
+	fds = open_fds();
+	fake_say(&f, BLK_PING, 0, f.m.eventfd);
+	CHECK(blk_client_wait(c, WAIT_MS) == -EPIPE && blk_client_end(c) == BLK_END_PROTOCOL &&
+		      open_fds() == fds,
+	      "a descriptor that belongs to nothing");
+	drop(&f, c);
+	c = lease(&f, 0, 8, &any);
+	barbuf_message_send(f.sock, ping, sizeof(ping), -1);
+	CHECK(blk_client_wait(c, WAIT_MS) == -EPIPE && blk_client_end(c) == BLK_END_PROTOCOL,
+	      "a PING that is too long");
 	drop(&f, c);
 	c = lease(&f, 0, 8, &any);
 	CHECK(send(f.sock, "hello", 5, 0) == 5 && blk_client_wait(c, WAIT_MS) == -EPIPE &&
