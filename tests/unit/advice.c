@@ -109,7 +109,7 @@ static void holders(void)
 		   "process 4711 (?) has /dev/vfio/devices/vfio0 open, and only one at a time can"),
 	      "%s", text);
 	k.process.open = "/dev/vfio/1";
-	CHECK(!says(A0, -EBUSY, "") && strstr(text, "cannot see"), "another group's is none");
+	CHECK(!says(A0, -EBUSY, "") && strstr(text, "cannot be seen"), "another group's is none");
 	snprintf(self, sizeof(self), "%d", (int)getpid());
 	k.process = (struct fake_process){ self, "/dev/vfio/12", "x" };
 	snprintf(want, sizeof(want),
