@@ -91,7 +91,7 @@ void load_introduce(const struct load_options *o, const struct load_stats *s,
 void load_report(const struct load_options *o, struct load_stats *s, const struct blk_client *c,
 		 const char *state);
 /* The last words. @end: why the lease was taken back, or NULL. */
-void load_summary(const struct load_options *o, const struct load_stats *s,
-		  const struct blk_client *c, const char *end);
+void load_summary(const struct load_options *o, const struct load_stats *s, struct blk_client *c,
+		  const char *end);
 
 #endif

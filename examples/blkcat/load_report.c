@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <barbuf.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,8 +116,20 @@ void load_report(const struct load_options *o, struct load_stats *s, const struc
 	s->period_start = now;
 }
 
+/* What becomes of who looks at its doorbell after the end of its lease: NULL: it has not ended. */
+static const char *doorbell_outcome(struct blk_client *c)
+{
+	struct blk_client_raw raw;
+	uint16_t word;
+
+	if (blk_client_end(c) < 0)
+		return NULL;
+	blk_client_raw(c, &raw);
+	return barbuf_map_read16(raw.doorbell, 0, &word) ? "SIGBUS" : "works";
+}
+
 static void print_text(const struct load_stats *s, const struct blk_client *c, const char *end,
-		       uint64_t ns)
+		       const char *doorbell, uint64_t ns)
 {
 	const struct blk_client_counts *n = blk_client_counts(c);
 	const struct histogram *h = &s->total;
@@ -140,11 +153,14 @@ static void print_text(const struct load_stats *s, const struct blk_client *c, c
 		printf("ignored        %ju entries of the used ring that were of no request\n",
 		       (uintmax_t)n->ignored);
 	printf("the lease      %s\n", end ? end : "was given back");
+	if (doorbell)
+		printf("its doorbell   %s\n", doorbell);
 }
 
-void load_summary(const struct load_options *o, const struct load_stats *s,
-		  const struct blk_client *c, const char *end)
+void load_summary(const struct load_options *o, const struct load_stats *s, struct blk_client *c,
+		  const char *end)
 {
+	const char *doorbell = doorbell_outcome(c);
 	uint64_t ns = blk_now() - s->start;
 
 	if (o->json) {
@@ -152,13 +168,14 @@ void load_summary(const struct load_options *o, const struct load_stats *s,
 
 		if (line)
 			json_object_update_new(
-				line, json_pack("{s:b, s:s?, s:I, s:I, s:I}", "final", 1, "end",
-						end, "written", (json_int_t)s->written, "sum",
-						(json_int_t)s->sum, "grant_faults",
+				line, json_pack("{s:b, s:s?, s:s?, s:I, s:I, s:I}", "final", 1,
+						"end", end, "doorbell", doorbell, "written",
+						(json_int_t)s->written, "sum", (json_int_t)s->sum,
+						"grant_faults",
 						(json_int_t)blk_client_counts(c)->grant_faults));
 		print(line);
 	} else {
-		print_text(s, c, end, ns);
+		print_text(s, c, end, doorbell, ns);
 	}
 	fflush(stdout);
 }
