@@ -219,7 +219,7 @@ bool act_revoke(struct story *s)
 	unsigned int since = primary_events();
 	char text[64];
 
-	say(ME, "%s is taken its queue, with requests in flight", c->row.name);
+	say(ME, "%s loses its queue, with requests in flight", c->row.name);
 	client_mark(c, 'R');
 	if (!primary_control(&s->primary, "revoke", c->queue))
 		return false;
@@ -279,6 +279,7 @@ void act_reset(struct story *s)
 
 void act_end(struct story *s)
 {
+	struct others o = others_now(s, NR_CLIENTS);
 	unsigned int i;
 	char text[64];
 
@@ -288,7 +289,7 @@ void act_end(struct story *s)
 	for (i = 0; i < NR_CLIENTS; i++) {
 		struct demo_client *c = &s->clients[i];
 
-		if (!c->proc.pid)
+		if (!o.counts[i])
 			continue;
 		UNTIL(c->proc.ended, LIMIT);
 		claim(c->row.name,

@@ -11,7 +11,7 @@ static const char usage[] =
 	"\n"
 	"Four unprivileged processes do verified I/O on one virtio-blk function, each by one\n"
 	"queue and one doorbell page that blkd has lent to it. One turns intruder, one is killed,\n"
-	"one is taken its queue, and the device is reset. Run it as root.\n"
+	"one loses its queue, and the device is reset. Run it as root.\n"
 	"\n"
 	"  --device ADDRESS  a virtio-blk function bound to vfio-pci, as 0000:03:00.0; by default\n"
 	"                    the lab's, `vfio-bind blk`\n"
