@@ -38,6 +38,7 @@ struct event {
 	double us; /* how long it took */
 	char why[REPORT_WORD];
 	char how[REPORT_WORD];
+	char what[REPORT_WORD];
 };
 
 /* Of a role of the demo itself: something was tried, and how it came out. */
@@ -45,7 +46,7 @@ struct attempt {
 	char what[REPORT_WORD];
 	char wanted[REPORT_WORD];
 	char got[REPORT_WORD];
-	bool final; /* nothing but: that was all */
+	char say[REPORT_WORD]; /* in place of these: "waits", "done" */
 };
 
 /* All: 0, or -EBADMSG: no such object, with what is wrong in *why, a static string or one
