@@ -352,7 +352,7 @@ static void tell_ready(const struct blkd *b)
 	      b->facts->ring_reset, "read_only", b->facts->read_only);
 	for (i = 0; i < b->policy.nr; i++)
 		tell_rule(b, &b->policy.rules[i]);
-	if (!b->policy.nr)
+	if (policy_find(&b->policy, b->policy.own.uid) == &b->policy.own)
 		tell_rule(b, &b->policy.own);
 }
 
