@@ -3,7 +3,7 @@
 # the Debian packages it needs, as root or through sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-debug check-arm64 check-controls check-lab watch-examples static bench \
+.PHONY: help demo demo-edu check check-debug check-arm64 check-controls check-lab watch-examples static bench \
 	build san release install uninstall modules debug-kernel update clean distclean
 
 # User space is compiled by the host; kernel code has a compiler of its own,
@@ -19,14 +19,16 @@ help: ## this list
 	@echo 'lab/run -- COMMAND boots the guest and runs a command in it: lab/run --help'
 	@echo 'KERNEL_VERSION=... chooses a kernel; lab/kernel versions lists them.'
 
-demo: build ## a primary lends parts of two BARs to clients, in a guest
-	@lab/run --kernel barbuf -- barbuf-demo
+demo: demo-edu
+
+demo-edu: build ## a primary lends parts of two BARs to clients, in a guest
+	@lab/run --kernel barbuf -- barbuf-demo-edu
 
 check: build san release ## unit tests with sanitizers, kernel tests in the barbuf guest
-	@tests/check barbuf
+	@tests/check barbuf $(SUITES)
 
-check-debug: build san release ## the same in the debug guest, and KUnit
-	@tests/check debug
+check-debug: build san release ## the same in the debug guest, and KUnit; SUITES=...: a part of it
+	@tests/check debug $(SUITES)
 
 check-arm64: build/arm64/build.ninja ## the library for arm64, its unit tests in user emulation
 	@tests/check-arm64
@@ -49,16 +51,16 @@ bench: ## stock and barbuf measured in one boot; BENCH=--json, or other options
 	@bench/run $(BENCH)
 
 build: build/guest/build.ninja ## user space, static, for the guest
-	@ninja -C build/guest $(quiet)
+	@$(call ninja,build/guest)
 
 san: build/san/build.ninja ## user space with ASan and UBSan, for the unit tests
-	@ninja -C build/san $(quiet)
+	@$(call ninja,build/san)
 
 # The directory remembers its PREFIX; one that is given and differs is taken over.
 release: build/release/build.ninja ## what is installed: library, man pages, tool
 	@$(if $(PREFIX),test "$$(cat build/release/prefix)" = '$(PREFIX)' || \
 		{ $(MESON) configure build/release --prefix='$(PREFIX)' >/dev/null && echo '$(PREFIX)' >build/release/prefix; })
-	@ninja -C build/release $(quiet)
+	@$(call ninja,build/release)
 
 # Under sudo nothing is built: the files would be root's.
 install: $(if $(SUDO_UID),,release) ## DESTDIR=... PREFIX=/usr: install it; sudo: what make release has built
@@ -69,8 +71,9 @@ install: $(if $(SUDO_UID),,release) ## DESTDIR=... PREFIX=/usr: install it; sudo
 uninstall: ## remove what the last make install has put there
 	@ninja -C build/release --quiet uninstall
 
-# ninja shows its progress on a terminal, and in a pipe only what went wrong.
-quiet := $(shell test -t 1 || echo "--quiet")
+# ninja shows its progress on a terminal, and in a pipe only what went wrong. The recipe looks: the
+# standard output of $(shell ...) is never make's.
+ninja = if test -t 1; then ninja -C $(1); else ninja -C $(1) --quiet; fi
 
 build/guest/build.ninja:
 	@lab/deps user && mkdir -p build

@@ -62,10 +62,10 @@ int blk_window_layout(struct blk_window *w, uint32_t page)
 					      n.queue_size * sizeof(struct vring_used_elem) +
 					      sizeof(__virtio16),
 				      page);
-	if (n.flags & BLK_FIXED) {
+	if (n.flags & BLK_FIXED)
 		n.fixed_headers = n.table_size;
-		n.table_size += align(n.depth * sizeof(struct virtio_blk_outhdr), page);
-	}
+	/* Room for them in any case: so a queue's rings are where they are whatever it is lent for. */
+	n.table_size += align(BLK_DEPTH_MAX * sizeof(struct virtio_blk_outhdr), page);
 	n.headers = align(
 		offsetof(struct vring_avail, ring) + (n.queue_size + 1) * sizeof(__virtio16), 64);
 	n.status = n.headers + n.depth * sizeof(struct virtio_blk_outhdr);

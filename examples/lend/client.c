@@ -328,7 +328,8 @@ int client_main(void)
 	if (!ret)
 		ret = pin_memory();
 	if (ret) {
-		fprintf(stderr, "barbuf-demo: client: cannot pin its memory: %s\n", strerror(-ret));
+		fprintf(stderr, "barbuf-demo-edu: client: cannot pin its memory: %s\n",
+			strerror(-ret));
 		return 1;
 	}
 

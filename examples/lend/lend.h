@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * barbuf-demo: one process owns a device and lends parts of its BARs to
+ * barbuf-demo-edu: one process owns a device and lends parts of its BARs to
  * processes that have no rights of their own.
  *
  *	main.c      the command line
@@ -8,7 +8,7 @@
  *	peer.c      how the primary starts, asks and ends a client
  *	client.c    what a client does: check its confinement, map, work, report
  *	device.c    the two devices: edu's registers, patterns in memory
- *	timeline.c  the lines printed, and the count of claims
+ *	../common   the lines printed and the count of claims; taking rights away
  */
 #ifndef LEND_H
 #define LEND_H
@@ -17,14 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-/* timeline.c */
-
-void say(const char *who, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Print and count what should hold; returns whether it does. */
-bool claim(const char *who, bool holds, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Print the totals; returns the exit status. */
-int timeline_end(void);
 
 /* The questions of the primary and the answers of a client; peer.c and client.c */
 

@@ -8,7 +8,7 @@
 #include "lend.h"
 
 static const char usage[] =
-	"usage: barbuf-demo [--registers ADDRESS] [--memory ADDRESS] [--memory-bar N]\n"
+	"usage: barbuf-demo-edu [--registers ADDRESS] [--memory ADDRESS] [--memory-bar N]\n"
 	"\n"
 	"Lend parts of two PCI devices to unprivileged processes, reset the devices,\n"
 	"take one part back, and lend it again. Run it as root.\n"
@@ -26,7 +26,7 @@ static const char usage[] =
 static int parse_bar(const char *text, unsigned int *bar)
 {
 	if (text[0] < '0' || text[0] > '5' || text[1]) {
-		fprintf(stderr, "barbuf-demo: --memory-bar: '%s' is not a BAR, 0 to 5\n", text);
+		fprintf(stderr, "barbuf-demo-edu: --memory-bar: '%s' is not a BAR, 0 to 5\n", text);
 		return -EINVAL;
 	}
 	*bar = text[0] - '0';
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "barbuf-demo: '%s': no arguments are taken, see --help\n",
+		fprintf(stderr, "barbuf-demo-edu: '%s': no arguments are taken, see --help\n",
 			argv[optind]);
 		return 2;
 	}

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -14,18 +12,16 @@
 
 #include <barbuf.h>
 
+#include "plain_user.h"
 #include "lend.h"
-
-/* nobody and nogroup: the overflow ids, which own nothing */
-#define NOBODY 65534
 
 /* No answer takes longer, even from an emulator with every debug option on. */
 #define ANSWER_TIMEOUT_S 120
 
 /* In the child: keep the socket and stderr, give everything else up. Returns a step's name. */
-static const char *confine(int sock)
+static const char *give_up(int sock)
 {
-	int null, cap;
+	int null;
 
 	null = open("/dev/null", O_RDWR);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
@@ -36,18 +32,7 @@ static const char *confine(int sock)
 	if (close_range(CLIENT_SOCKET + 1, ~0U, 0))
 		return "close_range";
 
-	for (cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap))
-			return "PR_CAPBSET_DROP";
-	if (setgroups(0, NULL))
-		return "setgroups";
-	if (setresgid(NOBODY, NOBODY, NOBODY))
-		return "setresgid";
-	if (setresuid(NOBODY, NOBODY, NOBODY))
-		return "setresuid";
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return "PR_SET_NO_NEW_PRIVS";
-	return NULL;
+	return become_plain_user(PLAIN_USER_NOBODY);
 }
 
 static _Noreturn void become_client(const char *name, int sock)
@@ -57,12 +42,12 @@ static _Noreturn void become_client(const char *name, int sock)
 	const char *step;
 
 	setrlimit(RLIMIT_MEMLOCK, &memlock);
-	step = confine(sock);
+	step = give_up(sock);
 	if (!step) {
-		execl("/proc/self/exe", "barbuf-demo", "--client", (char *)NULL);
+		execl("/proc/self/exe", "barbuf-demo-edu", "--client", (char *)NULL);
 		step = "exec of /proc/self/exe (is the program executable for everybody?)";
 	}
-	fprintf(stderr, "barbuf-demo: %s: %s: %s\n", name, step, strerror(errno));
+	fprintf(stderr, "barbuf-demo-edu: %s: %s: %s\n", name, step, strerror(errno));
 	_exit(1);
 }
 

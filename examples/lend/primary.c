@@ -11,6 +11,7 @@
 #include <barbuf.h>
 
 #include "lend.h"
+#include "timeline.h"
 
 #define ME "primary"
 
@@ -46,7 +47,7 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("barbuf-demo: ", stderr);
+	fputs("barbuf-demo-edu: ", stderr);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
@@ -146,14 +147,14 @@ static int lend(struct lender *l)
 	barbuf_ranges_size(l->scattered, NR_SCATTERED, &l->scattered_size);
 
 	l->frame_fd = barbuf_device_export(l->registers.dev, l->registers.bar.index, &l->frame, 1,
-				    O_RDWR | O_CLOEXEC);
+					   O_RDWR | O_CLOEXEC);
 	if (l->frame_fd < 0)
 		return fail("this kernel cannot export a BAR as a DMABUF: %s",
 			    strerror(-l->frame_fd));
 	say(ME, "exports the register frame, %zu bytes of BAR %u", l->page, l->registers.bar.index);
 
 	l->scattered_fd = barbuf_device_export(l->memory.dev, l->memory.bar.index, l->scattered,
-					NR_SCATTERED, O_RDWR | O_CLOEXEC);
+					       NR_SCATTERED, O_RDWR | O_CLOEXEC);
 	if (l->scattered_fd < 0)
 		return fail("the memory BAR cannot be exported as a DMABUF: %s",
 			    strerror(-l->scattered_fd));
@@ -394,7 +395,7 @@ static void revoke_twin(struct lender *l)
 	int ret;
 
 	fd = barbuf_device_export(l->memory.dev, l->memory.bar.index, l->scattered, NR_SCATTERED,
-			   O_RDWR | O_CLOEXEC);
+				  O_RDWR | O_CLOEXEC);
 	map = fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (!claim(ME, map != MAP_FAILED && !barbuf_read64(map, &word),
 		   "exports and maps a second buffer of client 2's memory"))
@@ -457,7 +458,7 @@ static int lend_again(struct lender *l)
 
 	close(l->frame_fd);
 	l->frame_fd = barbuf_device_export(l->registers.dev, l->registers.bar.index, &l->frame, 1,
-				    O_RDWR | O_CLOEXEC);
+					   O_RDWR | O_CLOEXEC);
 	if (!claim(ME, l->frame_fd >= 0, "exports the same register frame again%s%s",
 		   l->frame_fd < 0 ? ": " : "", l->frame_fd < 0 ? strerror(-l->frame_fd) : ""))
 		return 0;

@@ -67,10 +67,18 @@ const char *dev_bound(const char *model)
 	return a;
 }
 
+const char *dev_some(void)
+{
+	char text[4096];
+
+	read_file("/lab/run/devices", text, sizeof(text));
+	return strncmp(text, "edu ", 4) == 0 || strstr(text, "\nedu ") ? "edu" : "nvme";
+}
+
 void need_iommufd(void)
 {
 	/* Its module comes with vfio-pci's. */
-	dev_bound("edu");
+	dev_bound(dev_some());
 	if (access("/dev/iommu", F_OK))
 		SKIP("this kernel has no iommufd");
 }

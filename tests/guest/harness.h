@@ -125,6 +125,8 @@ void dev_close(struct dev *dev);
 bool dev_bind(const char *model, char address[32], int *group);
 /* As dev_bind(), for its address alone, good until four more were asked for. Skips the case. */
 const char *dev_bound(const char *model);
+/* A model that every test can do without: which does not matter. */
+const char *dev_some(void);
 /* Skips the case on a kernel without iommufd. */
 void need_iommufd(void);
 

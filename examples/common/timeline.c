@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "lend.h"
+#include "timeline.h"
 
 static unsigned int passed, failed;
+static void (*bottom_erase)(void), (*bottom_draw)(void);
+static enum { ASK, YES, NO } terminal;
 
-static double since_start(void)
+double timeline_now(void)
 {
 	static struct timespec start;
 	struct timespec now;
@@ -19,16 +22,40 @@ static double since_start(void)
 	return now.tv_sec - start.tv_sec + (now.tv_nsec - start.tv_nsec) / 1e9;
 }
 
+void timeline_bottom(void (*erase)(void), void (*draw)(void))
+{
+	bottom_erase = erase;
+	bottom_draw = draw;
+}
+
+void timeline_terminal(bool is_terminal)
+{
+	terminal = is_terminal ? YES : NO;
+}
+
 /* Colour is for eyes; a pipe gets plain lines. */
+bool timeline_colours(void)
+{
+	const char *no = getenv("NO_COLOR");
+
+	if (no && *no)
+		return false;
+	return terminal == ASK ? isatty(STDOUT_FILENO) : terminal == YES;
+}
+
 static void print_line(const char *who, const char *mark, const char *colour, const char *fmt,
 		       va_list ap)
 {
-	bool tty = isatty(STDOUT_FILENO);
+	bool colours = timeline_colours();
 
-	printf("%8.3f s  %-9s %s%-6s%s ", since_start(), who, tty ? colour : "", mark,
-	       tty ? "\033[0m" : "");
+	if (bottom_erase)
+		bottom_erase();
+	printf("%8.3f s  %-9s %s%-6s%s ", timeline_now(), who, colours ? colour : "", mark,
+	       colours ? "\033[0m" : "");
 	vprintf(fmt, ap);
 	putchar('\n');
+	if (bottom_draw)
+		bottom_draw();
 	fflush(stdout);
 }
 

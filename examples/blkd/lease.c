@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Granting a queue and taking it back. A free queue is ready to go: a grant only writes the
+ * descriptors for what this holder may do, exports the doorbell's page, and sends all of it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "blkd.h"
+#include "events.h"
+
+static uint32_t held_by(const struct blkd *b, uid_t uid)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < b->nr_queues; i++)
+		n += b->queues[i].state == QUEUE_LENT && b->queues[i].conn->peer.uid == uid;
+	return n;
+}
+
+static bool is_wanted(const struct blk_ask *ask, const struct queue *q)
+{
+	return ask->queue == BLK_ANY_QUEUE || (uint32_t)ask->queue == q->nr;
+}
+
+/* A free one, or NULL; *soon: one will be, which is being reclaimed. */
+static struct queue *find_free(struct blkd *b, const struct blk_ask *ask, bool *soon)
+{
+	uint32_t i;
+
+	*soon = false;
+	for (i = 0; i < b->nr_queues; i++) {
+		struct queue *q = &b->queues[i];
+
+		if (!is_wanted(ask, q) || q->state == QUEUE_LENT)
+			continue;
+		/* What is lent while the device restarts would have to be paused at once. */
+		if (q->state == QUEUE_FREE && b->restart == RESTART_NONE)
+			return q;
+		*soon = true;
+	}
+	return NULL;
+}
+
+static void lay_out(struct blkd *b, struct queue *q, const struct rule *r)
+{
+	const struct blk_ask *ask = &q->ask;
+	uint32_t flags = r->flags | (ask->flags & BLK_READ_ONLY);
+	uint32_t depth;
+
+	if (b->facts->read_only)
+		flags |= BLK_READ_ONLY;
+	depth = blk_window_depth(b->most.queue_size, flags);
+	if (depth > b->o.depth)
+		depth = b->o.depth;
+	if (ask->depth && depth > ask->depth)
+		depth = ask->depth;
+	/* Slot N is block N: no more slots than blocks. */
+	if (flags & BLK_FIXED && depth > r->count)
+		depth = r->count;
+
+	q->grant = (struct blk_grant){
+		.kind = BLK_GRANT,
+		.window = { .flags = flags, .depth = depth },
+		.first_block = r->first,
+		.nr_blocks = r->count,
+		.queue = q->nr,
+		.flush = b->facts->flush && !(flags & BLK_READ_ONLY),
+	};
+}
+
+/* The doorbell's page as a buffer, tied to the holder's life. */
+static int lend_doorbell(struct blkd *b, struct queue *q, struct conn *c)
+{
+	struct barbuf_range page;
+	char name[BARBUF_NAME_MAX + 1];
+	struct barbuf_export x = { .ranges = &page, .nr_ranges = 1, .name = name };
+	uint16_t value;
+	int pidfd;
+	int ret;
+
+	ret = virtio_blk_doorbell(b->virtio, q->nr, &x.bar, &page, &q->grant.doorbell, &value);
+	if (ret)
+		return ret;
+	q->grant.doorbell_value = value;
+	pidfd = barbuf_peer_pidfd(c->watch.fd);
+	if (pidfd < 0)
+		return pidfd;
+	snprintf(name, sizeof(name), "blkd-queue-%u", q->nr);
+	ret = barbuf_buffer_export(&q->doorbell, b->dev, &x);
+	if (ret == -EOPNOTSUPP) {
+		x.name = NULL; /* A kernel without names. */
+		ret = barbuf_buffer_export(&q->doorbell, b->dev, &x);
+	}
+	if (!ret) {
+		ret = barbuf_lease(b->table, q->doorbell, pidfd, c->watch.fd, &c->peer, q,
+				   &q->lease);
+		if (ret) {
+			barbuf_buffer_free(q->doorbell);
+			q->doorbell = NULL;
+		}
+	}
+	close(pidfd);
+	return ret;
+}
+
+/* The table goes with the grant, then arena, eventfd and doorbell, see proto.h. */
+static int send_all(const struct queue *q, struct conn *c)
+{
+	const struct blk_word arena = { .kind = BLK_ARENA };
+	const struct blk_word completion = { .kind = BLK_COMPLETION };
+	int ret;
+
+	ret = conn_send(c, &q->grant, sizeof(q->grant), q->mem.table_fd);
+	if (!ret)
+		ret = conn_send(c, &arena, sizeof(arena), q->mem.arena_fd);
+	if (!ret)
+		ret = conn_send(c, &completion, sizeof(completion), q->irq);
+	if (!ret)
+		ret = barbuf_buffer_send(c->watch.fd, q->doorbell, q->nr);
+	return ret;
+}
+
+/* Lend a free queue; q->ask says what for. On error the queue is as it was. */
+int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
+{
+	const struct rule *r = policy_find(&b->policy, c->peer.uid);
+	const struct blk_window *w = &q->mem.w;
+	int ret;
+
+	if (!r)
+		return -EACCES;
+	lay_out(b, q, r);
+	ret = memory_fill(&q->mem, q->grant.window.flags, q->grant.window.depth,
+			  queue_first_sector(b, q));
+	if (!ret)
+		ret = lend_doorbell(b, q, c);
+	if (ret)
+		return ret;
+
+	q->state = QUEUE_LENT;
+	q->conn = c;
+	q->since = now();
+	q->done = q->looked = 0;
+	q->leases++;
+	q->grant.window = *w;
+	q->grant.epoch = ++c->epoch;
+	c->queue = q;
+	c->asking = false;
+	c->pause = CONN_RUNS;
+	q->holder = c->peer;
+
+	ret = send_all(q, c);
+	event("lease", "{s:i, s:i, s:I, s:s, s:i, s:I, s:I, s:I}", "queue", (int)q->nr, "pid",
+	      (int)c->peer.pid, "uid", (json_int_t)c->peer.uid, "access", policy_access(w->flags),
+	      "depth", (int)w->depth, "first", (json_int_t)q->grant.first_block, "blocks",
+	      (json_int_t)q->grant.nr_blocks, "epoch", (json_int_t)c->epoch);
+	/* It does not read, or has gone: it was lent, so it ends as any lease. */
+	if (ret)
+		lease_end(b, q, ret == -EAGAIN ? BLK_END_HUNG : BLK_END_EXITED);
+	return 0;
+}
+
+/* Sentences of a refusal. 0: there is a free queue, *out; 1: there will be one. */
+static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
+{
+	const struct rule *r = policy_find(&b->policy, c->peer.uid);
+	const struct blk_ask *ask = &c->ask;
+	bool soon;
+
+	if (!r) {
+		snprintf(why, WHY_MAX, "uid %u is not allowed here", c->peer.uid);
+		return -EACCES;
+	}
+	if (ask->queue != BLK_ANY_QUEUE && (ask->queue < 0 || (uint32_t)ask->queue >= b->nr_queues)) {
+		snprintf(why, WHY_MAX, "queue %d: there are queues 0 to %u", ask->queue,
+			 b->nr_queues - 1);
+		return -ERANGE;
+	}
+	if (r->queues && held_by(b, c->peer.uid) >= r->queues) {
+		snprintf(why, WHY_MAX, "uid %u holds %u of the %u queues it may hold", c->peer.uid,
+			 held_by(b, c->peer.uid), r->queues);
+		return -EDQUOT;
+	}
+	*out = find_free(b, ask, &soon);
+	if (*out)
+		return 0;
+	if (soon)
+		return 1;
+	if (ask->queue == BLK_ANY_QUEUE)
+		snprintf(why, WHY_MAX, "all of the %u queues are lent", b->nr_queues);
+	else
+		snprintf(why, WHY_MAX, "queue %d is lent to another", ask->queue);
+	return -EBUSY;
+}
+
+static void try_grant(struct blkd *b, struct conn *c)
+{
+	char why[WHY_MAX];
+	struct queue *q;
+	int ret;
+
+	ret = choose(b, c, &q, why);
+	if (!ret) {
+		q->ask = c->ask;
+		ret = lease_grant(b, q, c);
+		if (ret)
+			snprintf(why, WHY_MAX, "queue %u cannot be lent: %s", q->nr,
+				 strerror(-ret));
+	} else if (ret == 1) {
+		c->asking = true;
+		if (now() < c->deadline)
+			return;
+		ret = -EBUSY;
+		snprintf(why, WHY_MAX, "no queue came free within %.0f s", ASK_SECONDS);
+	}
+	if (ret)
+		conn_refuse(b, c, ret, "%s", why);
+}
+
+/* A message ASK. */
+void lease_ask(struct blkd *b, struct conn *c)
+{
+	if (c->ask.version != BLK_VERSION) {
+		conn_refuse(b, c, -EPROTO, "version %u: this is version %u", c->ask.version,
+			    BLK_VERSION);
+		return;
+	}
+	if (c->ask.flags & ~BLK_READ_ONLY) {
+		conn_refuse(b, c, -EINVAL, "flags 0x%x: 0x%x is all there is", c->ask.flags,
+			    BLK_READ_ONLY);
+		return;
+	}
+	if (c->ask.depth > BLK_DEPTH_MAX) {
+		conn_refuse(b, c, -EINVAL, "depth %u: the most is %u", c->ask.depth, BLK_DEPTH_MAX);
+		return;
+	}
+	c->deadline = now() + ASK_SECONDS;
+	try_grant(b, c);
+}
+
+/* Queues came free: those who wait, in the order in which they connected. */
+void lease_try_waiting(struct blkd *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->nr_conns; i++)
+		if (b->conns[i]->asking && !b->conns[i]->dead)
+			try_grant(b, b->conns[i]);
+}
+
+/* The lease is over and the doorbell is revoked: its end is told, and the queue reclaimed. */
+static void finish(struct blkd *b, struct queue *q, enum blk_end why)
+{
+	struct conn *c = q->conn;
+
+	queue_count(q);
+	event("end", "{s:i, s:i, s:I, s:s, s:I}", "queue", (int)q->nr, "pid", (int)c->peer.pid,
+	      "uid", (json_int_t)c->peer.uid, "why", blk_end_name(why), "done",
+	      (json_int_t)q->done);
+	q->lease = 0;
+	barbuf_buffer_free(q->doorbell);
+	q->doorbell = NULL;
+	c->queue = NULL;
+	q->conn = NULL;
+}
+
+static void revoke_doorbell(struct blkd *b, struct queue *q)
+{
+	double start = now();
+	int ret = barbuf_lease_end(b->table, q->lease);
+	double us = (now() - start) * 1e6;
+
+	/* EBADFD: somebody was faster, such as `barbuf revoke`. */
+	if (ret && ret != -EBADFD)
+		complain("queue %u: its doorbell cannot be revoked: %s", q->nr, strerror(-ret));
+	event("revoke", "{s:i, s:i, s:i}", "queue", (int)q->nr, "pid", (int)q->conn->peer.pid, "us",
+	      (int)us);
+}
+
+/* End a lease, and tell its holder. The queue is reclaimed from here on. */
+void lease_end(struct blkd *b, struct queue *q, enum blk_end why)
+{
+	struct conn *c = q->conn;
+
+	q->noticed = now();
+	revoke_doorbell(b, q);
+	conn_word(c, BLK_ENDED, why);
+	finish(b, q, why);
+	conn_drop(b, c);
+	reclaim_begin(b, q, why);
+}
+
+/* End a lease whose holder gets another at once: the connection stays, the queue is the caller's. */
+void lease_let_go(struct blkd *b, struct queue *q, enum blk_end why)
+{
+	q->noticed = now();
+	revoke_doorbell(b, q);
+	finish(b, q, why);
+}
+
+/* What a holder that went has sent before it did: it may have said goodbye. */
+static bool said_bye(struct conn *c)
+{
+	struct blk_word word;
+	size_t len;
+	int ret;
+
+	do {
+		ret = barbuf_message_recv(c->watch.fd, &word, sizeof(word), &len, NULL);
+		if (!ret && len == sizeof(word) && word.kind == BLK_BYE)
+			return true;
+	} while (!ret);
+	return false;
+}
+
+/* Holders ended. Their doorbells are revoked by barbuf_leases_next(). */
+void lease_ends(struct blkd *b)
+{
+	struct barbuf_lease_event e;
+	double start = now();
+	int ret;
+
+	while ((ret = barbuf_leases_next(b->table, &e)) > 0) {
+		struct queue *q = e.lease.cookie;
+		struct conn *c = q->conn;
+		enum blk_end why = said_bye(c) ? BLK_END_BYE : BLK_END_EXITED;
+
+		if (e.error && e.error != -EBADFD)
+			complain("queue %u: its doorbell cannot be revoked: %s", q->nr,
+				 strerror(-e.error));
+		event("revoke", "{s:i, s:i, s:i}", "queue", (int)q->nr, "pid", (int)c->peer.pid,
+		      "us", (int)((now() - start) * 1e6));
+		q->noticed = start;
+		finish(b, q, why);
+		conn_drop(b, c);
+		reclaim_begin(b, q, why);
+		start = now();
+	}
+	if (ret < 0)
+		complain("ends of leases: %s", strerror(-ret));
+}
+
+static void look_at(struct blkd *b, struct queue *q, double t)
+{
+	struct conn *c = q->conn;
+
+	queue_count(q);
+	if (c->leave_by && t >= c->leave_by) {
+		lease_end(b, q, BLK_END_OVERSTAYED);
+		return;
+	}
+	if (!b->o.hang)
+		return;
+	if (c->ping_sent) {
+		if (t - c->ping_sent >= b->o.hang)
+			lease_end(b, q, BLK_END_HUNG);
+		return;
+	}
+	if (t < c->ping_at)
+		return;
+	if (conn_word(c, BLK_PING, c->epoch) == -EAGAIN) {
+		lease_end(b, q, BLK_END_HUNG);
+		return;
+	}
+	c->ping_sent = t;
+	/* Every few seconds, and more often if the limit is shorter. */
+	c->ping_at = t + (b->o.hang < 4 ? b->o.hang / 2 : 2);
+}
+
+/* Who was told to leave, and who does not answer. */
+void lease_look(struct blkd *b)
+{
+	double t = now();
+	uint32_t i;
+
+	for (i = 0; i < b->nr_queues; i++)
+		if (b->queues[i].state == QUEUE_LENT)
+			look_at(b, &b->queues[i], t);
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A queue of the device and the memory it stands on. Memory and eventfd serve one lease and
+ * are never lent twice: a predecessor that kept its eventfd could eat a successor's wake-ups.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "blkd.h"
+#include "events.h"
+
+static uint32_t hole_of(const struct blkd *b, const struct queue *q)
+{
+	if (q->nr != b->o.hole)
+		return MEMORY_NO_HOLE;
+	/* The page that the last slot's data begins in. */
+	return (b->most.data + (b->most.depth - 1) * b->most.block_size) / b->page * b->page;
+}
+
+static int wire(struct blkd *b, struct queue *q)
+{
+	int ret;
+
+	q->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->irq < 0)
+		return -errno;
+	ret = virtio_blk_irq(b->virtio, VIRTIO_BLK_VECTOR_QUEUE(q->nr), q->irq);
+	if (ret) {
+		close(q->irq);
+		q->irq = -1;
+	}
+	return ret;
+}
+
+/* Fresh memory and a fresh eventfd. The queue is not enabled yet. */
+int queue_provision(struct blkd *b, struct queue *q)
+{
+	char advice[256];
+	int ret;
+
+	ret = memory_make(&q->mem, b->container, &b->most,
+			  b->iova + (q->nr * WINDOWS + q->made % WINDOWS) * b->stride, b->page,
+			  hole_of(b, q));
+	if (ret) {
+		if (barbuf_dma_advice(b->container, ret, b->most.table_size + b->most.arena_size,
+				      advice, sizeof(advice)))
+			strcpy(advice, strerror(-ret));
+		complain("queue %u: no memory for it: %s", q->nr, advice);
+		return ret;
+	}
+	q->made++;
+	ret = wire(b, q);
+	if (ret) {
+		complain("queue %u: no interrupt for it: %s", q->nr, strerror(-ret));
+		memory_drop(&q->mem);
+	}
+	return ret;
+}
+
+/* The device must be done with it: reset, or this queue of it. */
+void queue_drop(struct blkd *b, struct queue *q)
+{
+	if (q->irq >= 0) {
+		virtio_blk_irq(b->virtio, VIRTIO_BLK_VECTOR_QUEUE(q->nr), -1);
+		close(q->irq);
+		q->irq = -1;
+	}
+	memory_drop(&q->mem);
+	q->state = QUEUE_EMPTY;
+}
+
+struct virtio_blk_queue queue_rings(const struct blkd *b, const struct queue *q)
+{
+	const struct memory *m = &q->mem;
+
+	if (!m->container)
+		return (struct virtio_blk_queue){ 0 };
+	return (struct virtio_blk_queue){
+		.size = m->most.queue_size,
+		.desc = blk_window_desc_iova(&m->most, m->iova),
+		.avail = blk_window_avail_iova(&m->most, m->iova),
+		.used = blk_window_used_iova(&m->most, m->iova),
+		.vector = VIRTIO_BLK_VECTOR_QUEUE(q->nr),
+	};
+}
+
+int queue_enable(struct blkd *b, struct queue *q)
+{
+	struct virtio_blk_queue rings = queue_rings(b, q);
+
+	return virtio_blk_queue_enable(b->virtio, q->nr, &rings);
+}
+
+/* Reset the device and start it with all queues that have memory. */
+int queue_start_all(struct blkd *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->nr_queues; i++)
+		b->rings[i] = queue_rings(b, &b->queues[i]);
+	return virtio_blk_start(b->virtio, b->rings);
+}
+
+uint64_t queue_first_sector(const struct blkd *b, const struct queue *q)
+{
+	return q->grant.first_block * (b->most.block_size / BLK_SECTOR);
+}
+
+/* The device was reset: as it was lent, or made. */
+void queue_rewind(struct blkd *b, struct queue *q)
+{
+	int ret;
+
+	if (!q->mem.container)
+		return;
+	ret = memory_rewind(&q->mem, queue_first_sector(b, q));
+	if (ret)
+		complain("queue %u: its arena is out of the device's reach: %s", q->nr,
+			 strerror(-ret));
+	q->looked = 0;
+}
+
+/* Ring its doorbell, as its holder does, but through the device fd. */
+int queue_ring(struct blkd *b, struct queue *q)
+{
+	struct barbuf_region region;
+	struct barbuf_range page;
+	uint32_t bar, offset;
+	uint16_t value;
+	int ret;
+
+	ret = virtio_blk_doorbell(b->virtio, q->nr, &bar, &page, &offset, &value);
+	if (!ret)
+		ret = barbuf_device_get_region(b->dev, bar, &region);
+	if (ret)
+		return ret;
+	if (pwrite(barbuf_device_fd(b->dev), &value, sizeof(value),
+		   region.offset + page.offset + offset) != sizeof(value))
+		return -EIO;
+	return 0;
+}
+
+/* The ring's index has 16 bits: looked at often enough, it counts. */
+void queue_count(struct queue *q)
+{
+	uint16_t used = memory_used_index(&q->mem);
+
+	q->done += (uint16_t)(used - q->looked);
+	q->looked = used;
+}

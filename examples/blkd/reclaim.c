@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From a lease that ended to a queue that can be lent again. The order, and why:
+ *
+ * 1. The doorbell is revoked (lease.c). From here on the holder cannot start the device on
+ *    anything; what it still has is memory. It may go on writing its arena.
+ * 2. The primary rings the doorbell once. What the holder had made available but not rung for
+ *    would else never be used, and look for ever like something in flight.
+ * 3. The device drains: the used index has caught up with the available index and stands still
+ *    for SETTLE_SECONDS. A reset of the queue should do without (2.6.1), but QEMU 7.2's device
+ *    does not cancel what it has begun: such a request would be completed later, into the ring
+ *    of the next holder. The available index is the holder's word: one that lies can only make
+ *    us wait, until --drain and for no longer, or hurry us on, which a device that is as virtio
+ *    has it does not mind.
+ * 4. The queue is reset. If the device cannot do that, or has not drained, all of it is restarted
+ *    (restart.c): after a reset of the device nothing is in flight anywhere.
+ * 5. Only now the memory leaves the IOMMU: unmapped before, the device would fault on it, or by
+ *    a translation that it has cached write into pages that are somebody else's by then.
+ * 6. New memory, all zero, at other IOVAs, and a new eventfd; the queue is enabled on them.
+ *    Nothing of the predecessor's is used again, so there is nothing of it that could be seen, and
+ *    what it kept (its memfds, its eventfd) leads nowhere. Where the device should write late all
+ *    the same, it is stopped by the IOMMU, and the message tells whose window it was.
+ */
+#include <string.h>
+
+#include "blkd.h"
+#include "events.h"
+
+/* How long the used index has to stand still. */
+#define SETTLE_SECONDS 0.003
+
+void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
+{
+	/* A restart that is under way does it; a device that gave up does not drain. */
+	if (b->stop || b->restart != RESTART_NONE || why == BLK_END_BROKE_DEVICE) {
+		q->state = QUEUE_STOPPED;
+		return;
+	}
+	if (!b->facts->ring_reset) {
+		q->state = QUEUE_STOPPED;
+		restart_begin(b, "the device cannot reset a queue");
+		return;
+	}
+	q->state = QUEUE_DRAINING;
+	q->drained_by = q->noticed + b->o.drain;
+	q->still_since = q->noticed;
+	q->still_at = memory_used_index(&q->mem);
+	queue_ring(b, q);
+}
+
+/* Told when the queue can be lent again. */
+void reclaim_done(struct blkd *b, struct queue *q, const char *how)
+{
+	q->state = QUEUE_FREE;
+	event("reclaim", "{s:i, s:s, s:i}", "queue", (int)q->nr, "how", how, "us",
+	      (int)((now() - q->noticed) * 1e6));
+}
+
+static bool has_drained(struct queue *q, double t)
+{
+	uint16_t used = memory_used_index(&q->mem);
+
+	if (used != q->still_at || used != memory_avail_index(&q->mem)) {
+		q->still_at = used;
+		q->still_since = t;
+		return false;
+	}
+	return t - q->still_since >= SETTLE_SECONDS;
+}
+
+static void restart_for(struct blkd *b, struct queue *q, const char *why)
+{
+	q->state = QUEUE_STOPPED;
+	complain("queue %u: %s; the device is restarted", q->nr, why);
+	restart_begin(b, why);
+}
+
+static void renew(struct blkd *b, struct queue *q)
+{
+	int ret;
+
+	ret = virtio_blk_queue_reset(b->virtio, q->nr);
+	if (ret) {
+		restart_for(b, q, "its reset failed");
+		return;
+	}
+	queue_drop(b, q);
+	/* Without memory it stays empty, and is tried again. */
+	if (queue_provision(b, q))
+		return;
+	ret = queue_enable(b, q);
+	if (ret)
+		restart_for(b, q, "it cannot be enabled again");
+	else
+		reclaim_done(b, q, "queue reset");
+}
+
+/* A queue that got no memory: it is disabled, or was never enabled. */
+static void try_again(struct blkd *b, struct queue *q)
+{
+	if (queue_provision(b, q))
+		return;
+	if (b->facts->ring_reset && !queue_enable(b, q))
+		reclaim_done(b, q, "queue reset");
+	else
+		restart_for(b, q, "it can be enabled with the device alone");
+}
+
+void reclaim_look(struct blkd *b)
+{
+	double t = now();
+	uint32_t i;
+
+	for (i = 0; i < b->nr_queues && b->restart == RESTART_NONE; i++) {
+		struct queue *q = &b->queues[i];
+
+		if (q->state == QUEUE_EMPTY && t - q->noticed > 1) {
+			q->noticed = t;
+			try_again(b, q);
+		}
+		if (q->state != QUEUE_DRAINING)
+			continue;
+		if (has_drained(q, t))
+			renew(b, q);
+		else if (t >= q->drained_by)
+			restart_for(b, q, "it did not drain in time");
+	}
+}
+
+/* Is there something to be looked at soon? */
+bool reclaim_is_busy(const struct blkd *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->nr_queues; i++)
+		if (b->queues[i].state == QUEUE_DRAINING)
+			return true;
+	return false;
+}
