@@ -182,7 +182,8 @@ static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
 			 c->peer.uid, BREAKS_MAX, BREAK_SECONDS);
 		return -EACCES;
 	}
-	if (ask->queue != BLK_ANY_QUEUE && (ask->queue < 0 || (uint32_t)ask->queue >= b->nr_queues)) {
+	if (ask->queue != BLK_ANY_QUEUE &&
+	    (ask->queue < 0 || (uint32_t)ask->queue >= b->nr_queues)) {
 		snprintf(why, WHY_MAX, "queue %d: there are queues 0 to %u", ask->queue,
 			 b->nr_queues - 1);
 		return -ERANGE;
