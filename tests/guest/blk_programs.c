@@ -560,6 +560,28 @@ static void goes_on(void)
 	CHECK_EQ(sum, number(end, "sum"));
 }
 
+/* As goes_on(), while it is the other end of a pipe that is waited for. */
+static void slow_pipe(void)
+{
+	pid_t cat;
+
+	prepare();
+	serve("any");
+	OK(mkfifo("go", 0666));
+	OK(chmod("go", 0666));
+	cat = START("slow", NULL, "sh", "-c",
+		    "blkcat socket --block 0+900 --confine | (cat go; exec cat)");
+	/* By then it has read all that it may before its first block is taken off. */
+	sleep_ms(500);
+	CHECK(blkctl("reset", NULL));
+	sleep_ms(200);
+	CHECK(blkctl("restart", NULL));
+	close(OK(open("go", O_WRONLY)));
+	CHECK_MSG(exit_status(cat, "slow") == 0 && !*said("slow"), "'%s'", said("slow"));
+	CHECK(file_is("slow.out", disk, 900 * BLOCK));
+	stop_blkd();
+}
+
 /* A lease that is kept, and ends when told. */
 static void holds(void)
 {
@@ -618,6 +640,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(cat_both_ways, .seconds = 120),
 	CASE_MMAP(taken_back, .seconds = 120),
 	CASE_MMAP(goes_on, .seconds = 120),
+	CASE_MMAP(slow_pipe, .seconds = 120),
 	CASE_MMAP(holds, .seconds = 120),
 	CASE_MMAP(policy, .seconds = 120),
 };
