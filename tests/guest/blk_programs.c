@@ -164,11 +164,22 @@ static void prepare(void)
 	write_disk();
 }
 
+/* Waits until blkd has told of this. */
+static void wait_event(const char *event)
+{
+	uint64_t end = patience();
+	char text[4096];
+
+	while (!strstr(read_file("blkd", text, sizeof(text)), event)) {
+		CHECK_MSG(now_ns() < end && !waitpid(blkd, NULL, WNOHANG), "no '%s' in: %s", event,
+			  text);
+		sleep_ms(1);
+	}
+}
+
 /* blkd, with this rule. */
 static void serve(const char *allow)
 {
-	uint64_t end = patience();
-
 	unlink("blkd");
 	blkd = OK(fork());
 	if (!blkd) {
@@ -180,15 +191,7 @@ static void serve(const char *allow)
 		execlp("blkd", "blkd", "--allow", allow, address, "socket", NULL);
 		_exit(127);
 	}
-	for (;;) {
-		char text[1024];
-
-		if (strstr(read_file("blkd", text, sizeof(text)), " ready "))
-			break;
-		CHECK_MSG(now_ns() < end && !waitpid(blkd, NULL, WNOHANG), "blkd is not ready: %s",
-			  text);
-		sleep_ms(1);
-	}
+	wait_event(" ready ");
 }
 
 static void stop_blkd(void)
@@ -571,9 +574,11 @@ static void slow_pipe(void)
 	OK(chmod("go", 0666));
 	cat = START("slow", NULL, "sh", "-c",
 		    "blkcat socket --block 0+900 --confine | (cat go; exec cat)");
-	/* By then it has read all that it may before its first block is taken off. */
+	wait_event(" lease ");
+	/* By then it has filled the pipe. */
 	sleep_ms(500);
 	CHECK(blkctl("reset", NULL));
+	wait_event(" epoch=2");
 	sleep_ms(200);
 	CHECK(blkctl("restart", NULL));
 	close(OK(open("go", O_WRONLY)));
