@@ -12,7 +12,7 @@
 
 #include "args.h"
 #include "client.h"
-#include "confine.h"
+#include "syscalls.h"
 
 static const char usage[] =
 	"usage: blkcat SOCKET [OPTION]...\n"
@@ -293,7 +293,7 @@ static int run(struct cat *cat)
 	if (!arg_fit_blocks("--block", facts, cat->first, &cat->count))
 		return -EINVAL;
 	if (cat->confine) {
-		ret = confine();
+		ret = syscalls_restrict();
 		if (ret) {
 			warnx("--confine: %s", strerror(-ret));
 			return ret;

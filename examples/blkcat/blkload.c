@@ -9,7 +9,7 @@
 #include <barbuf.h>
 
 #include "args.h"
-#include "confine.h"
+#include "syscalls.h"
 #include "load.h"
 #include "message.h"
 #include "pin.h"
@@ -271,20 +271,22 @@ static bool settle(struct load *l)
 {
 	int ret;
 
-	l->stats.start = l->stats.period_start = blk_now();
-	load_report(&l->o, &l->stats, l->c, "ready");
+	l->stats.start = blk_now();
+	l->stats.faults = load_faults();
+	load_introduce(&l->o, &l->stats, l->c);
 	ret = pin_memory();
 	if (ret)
 		warnx("cannot lock memory (%s): 'faults' counts this process's own, too",
 		      strerror(-ret));
 	if (l->o.confine) {
-		ret = confine();
+		ret = syscalls_restrict();
 		if (ret) {
 			warnx("--confine: %s", strerror(-ret));
 			return false;
 		}
 	}
-	l->stats.faults = load_faults() - blk_client_counts(l->c)->grant_faults;
+	l->stats.start = l->stats.period_start = blk_now();
+	l->stats.faults = load_faults();
 	return true;
 }
 

@@ -456,6 +456,7 @@ int blk_client_wait(struct blk_client *c, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : blk_now() + timeout_ms * 1000000ull;
 	unsigned int spins = 0;
+	bool last = false;
 
 	for (;;) {
 		int ret;
@@ -468,8 +469,10 @@ int blk_client_wait(struct blk_client *c, int timeout_ms)
 		/* A look at the socket costs as much as many at the ring. */
 		if (c->options.poll && !c->paused && !c->silent && ++spins % 256)
 			continue;
-		if (blk_now() >= deadline)
+		if (last)
 			return -ETIMEDOUT;
+		/* Also without any time there is one look at the socket. */
+		last = blk_now() >= deadline;
 		ret = doze(c, deadline);
 		if (ret)
 			return ret;

@@ -84,11 +84,14 @@ struct load_stats {
 
 /* Faults of this process so far. */
 uint64_t load_faults(void);
-/* A line about the period that ends now. @state: running, paused, holding, leaving, ready. */
+/* What was lent. */
+void load_introduce(const struct load_options *o, const struct load_stats *s,
+		    const struct blk_client *c);
+/* A line about the period that ends now. @state: running, paused, holding, leaving. */
 void load_report(const struct load_options *o, struct load_stats *s, const struct blk_client *c,
 		 const char *state);
 /* The last words. @end: why the lease was taken back, or NULL. */
-void load_summary(const struct load_options *o, const struct load_stats *s,
-		  const struct blk_client *c, const char *end);
+void load_summary(const struct load_options *o, const struct load_stats *s, struct blk_client *c,
+		  const char *end);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <barbuf.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,29 +42,59 @@ static json_t *object(const struct load_stats *s, const struct blk_client *c, co
 {
 	const struct blk_client_counts *n = blk_client_counts(c);
 
-	return json_pack("{s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
-			 " s:I, s:I, s:I, s:I, s:I, s:I}",
-			 "t", seconds(blk_now() - s->start), "state", state, "queue",
-			 (json_int_t)blk_client_facts(c)->queue, "iops",
-			 (json_int_t)(iops(h, ns) + 0.5), "done", (json_int_t)s->total.count,
-			 "reads", (json_int_t)s->reads, "writes", (json_int_t)s->writes, "errors",
-			 (json_int_t)s->errors, "io_errors", (json_int_t)s->io_errors, "faults",
-			 (json_int_t)extra_faults(s, c), "sigbus", (json_int_t)n->sigbus, "p50_us",
-			 us(histogram_at(h, 0.5)), "p99_us", us(histogram_at(h, 0.99)), "max_us",
-			 us(h->max), "pauses", (json_int_t)n->pauses, "regrants",
-			 (json_int_t)n->regrants, "resubmitted", (json_int_t)n->resubmitted,
-			 "doorbells", (json_int_t)n->doorbells, "interrupts",
-			 (json_int_t)n->interrupts, "ignored", (json_int_t)n->ignored);
+	/* To the millisecond. */
+	double t = (blk_now() - s->start) / 1000000 / 1e3;
+
+	return json_pack(
+		"{s:f, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
+		" s:I, s:I, s:I, s:I, s:I, s:I}",
+		"t", t, "state", state, "queue", (json_int_t)blk_client_facts(c)->queue, "iops",
+		(json_int_t)(iops(h, ns) + 0.5), "done", (json_int_t)s->total.count, "reads",
+		(json_int_t)s->reads, "writes", (json_int_t)s->writes, "errors",
+		(json_int_t)s->errors, "io_errors", (json_int_t)s->io_errors, "faults",
+		(json_int_t)extra_faults(s, c), "sigbus", (json_int_t)n->sigbus, "p50_us",
+		us(histogram_at(h, 0.5)), "p99_us", us(histogram_at(h, 0.99)), "max_us", us(h->max),
+		"pauses", (json_int_t)n->pauses, "regrants", (json_int_t)n->regrants, "resubmitted",
+		(json_int_t)n->resubmitted, "doorbells", (json_int_t)n->doorbells, "interrupts",
+		(json_int_t)n->interrupts, "ignored", (json_int_t)n->ignored);
 }
 
 static void print(json_t *line)
 {
-	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
 
 	if (text)
 		puts(text);
 	free(text);
 	json_decref(line);
+}
+
+void load_introduce(const struct load_options *o, const struct load_stats *s,
+		    const struct blk_client *c)
+{
+	const struct blk_client_facts *f = blk_client_facts(c);
+	const struct blk_window *w = &f->window;
+	const char *access = w->flags & BLK_FIXED     ? "read-only, fixed" :
+			     w->flags & BLK_READ_ONLY ? "read-only" :
+							"read and write";
+
+	if (o->json) {
+		json_t *line = object(s, c, "ready", &s->period, 0);
+
+		if (line)
+			json_object_update_new(
+				line, json_pack("{s:i, s:i, s:I, s:I, s:s, s:I}", "depth",
+						(int)w->depth, "block_size", (int)w->block_size,
+						"first_block", (json_int_t)f->first_block,
+						"nr_blocks", (json_int_t)f->nr_blocks, "access",
+						access, "seed", (json_int_t)o->seed));
+		print(line);
+	} else {
+		printf("queue %u, depth %u, %ju blocks of %u bytes from block %ju on, %s; seed %ju\n",
+		       f->queue, w->depth, (uintmax_t)f->nr_blocks, w->block_size,
+		       (uintmax_t)f->first_block, access, (uintmax_t)o->seed);
+	}
+	fflush(stdout);
 }
 
 void load_report(const struct load_options *o, struct load_stats *s, const struct blk_client *c,
@@ -85,8 +116,20 @@ void load_report(const struct load_options *o, struct load_stats *s, const struc
 	s->period_start = now;
 }
 
+/* What becomes of who looks at its doorbell after the end of its lease: NULL: it has not ended. */
+static const char *doorbell_outcome(struct blk_client *c)
+{
+	struct blk_client_raw raw;
+	uint16_t word;
+
+	if (blk_client_end(c) < 0)
+		return NULL;
+	blk_client_raw(c, &raw);
+	return barbuf_map_read16(raw.doorbell, 0, &word) ? "SIGBUS" : "works";
+}
+
 static void print_text(const struct load_stats *s, const struct blk_client *c, const char *end,
-		       uint64_t ns)
+		       const char *doorbell, uint64_t ns)
 {
 	const struct blk_client_counts *n = blk_client_counts(c);
 	const struct histogram *h = &s->total;
@@ -110,11 +153,14 @@ static void print_text(const struct load_stats *s, const struct blk_client *c, c
 		printf("ignored        %ju entries of the used ring that were of no request\n",
 		       (uintmax_t)n->ignored);
 	printf("the lease      %s\n", end ? end : "was given back");
+	if (doorbell)
+		printf("its doorbell   %s\n", doorbell);
 }
 
-void load_summary(const struct load_options *o, const struct load_stats *s,
-		  const struct blk_client *c, const char *end)
+void load_summary(const struct load_options *o, const struct load_stats *s, struct blk_client *c,
+		  const char *end)
 {
+	const char *doorbell = doorbell_outcome(c);
 	uint64_t ns = blk_now() - s->start;
 
 	if (o->json) {
@@ -122,13 +168,14 @@ void load_summary(const struct load_options *o, const struct load_stats *s,
 
 		if (line)
 			json_object_update_new(
-				line, json_pack("{s:b, s:s?, s:I, s:I, s:I}", "final", 1, "end",
-						end, "written", (json_int_t)s->written, "sum",
-						(json_int_t)s->sum, "grant_faults",
+				line, json_pack("{s:b, s:s?, s:s?, s:I, s:I, s:I}", "final", 1,
+						"end", end, "doorbell", doorbell, "written",
+						(json_int_t)s->written, "sum", (json_int_t)s->sum,
+						"grant_faults",
 						(json_int_t)blk_client_counts(c)->grant_faults));
 		print(line);
 	} else {
-		print_text(s, c, end, ns);
+		print_text(s, c, end, doorbell, ns);
 	}
 	fflush(stdout);
 }

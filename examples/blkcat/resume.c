@@ -64,13 +64,13 @@ void blk_client_begin(struct blk_client *c)
 }
 
 /* The same blocks by the same rules, and room for what is in flight? */
-static bool can_replace(const struct blk_grant *old, const struct blk_grant *new)
+static bool can_replace(const struct blk_grant *old, const struct blk_grant *next)
 {
-	return new->window.block_size == old->window.block_size &&new->window.flags ==
-		       old->window.flags &&new->window.depth >=
-			       old->window.depth &&new->first_block ==
-		       old->first_block &&new->nr_blocks >= old->nr_blocks &&
-	       (new->flush || !old->flush);
+	const struct blk_window *was = &old->window, *is = &next->window;
+
+	return is->block_size == was->block_size && is->flags == was->flags &&
+	       is->depth >= was->depth && next->first_block == old->first_block &&
+	       next->nr_blocks >= old->nr_blocks && (next->flush || !old->flush);
 }
 
 static void regrant(struct blk_client *c, const struct blk_grant *grant, int table_fd)

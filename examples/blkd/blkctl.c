@@ -109,6 +109,9 @@ static int read_request(int argc, char **argv, struct blk_request *r)
 
 static void print_status(const struct blk_status *s)
 {
+	if (!s->queue)
+		printf("%5s  %-8s %8s %8s %-8s %5s %21s %10s %8s %7s\n", "QUEUE", "STATE", "PID",
+		       "UID", "ACCESS", "DEPTH", "FIRST+BLOCKS", "DONE", "SECONDS", "LEASES");
 	if (!s->lent) {
 		printf("%5d  %-8s %8s %8s %-8s %5s %21s %10s %8s %7" PRIu64 "\n", s->queue, "free",
 		       "-", "-", "-", "-", "-", "-", "-", s->leases);
@@ -178,9 +181,6 @@ static int ask(int sock, const struct blk_request *r, bool json)
 	ret = barbuf_message_send(sock, r, sizeof(*r), -1);
 	if (ret)
 		return fail(EXIT_FAILURE, "%s", strerror(-ret));
-	if (status && !json)
-		printf("%5s  %-8s %8s %8s %-8s %5s %21s %10s %8s %7s\n", "QUEUE", "STATE", "PID",
-		       "UID", "ACCESS", "DEPTH", "FIRST+BLOCKS", "DONE", "SECONDS", "LEASES");
 	ret = read_answers(sock, rows, status);
 	if (!ret && rows) {
 		json_t *root = json_pack("{s:O}", "queues", rows);

@@ -128,11 +128,12 @@ static void add(struct piece *p, unsigned int *nr, const struct memory *m, uint6
 static unsigned int table_pieces(const struct memory *m, struct piece *p)
 {
 	const struct blk_window *w = &m->most;
+	uint32_t used = w->used & ~(m->page - 1);
 	unsigned int nr = 0;
 
 	/* Descriptors; used ring; fixed headers, which w has as it has all that a queue can be. */
-	add(p, &nr, m, 0, w->used, BARBUF_DMA_READ);
-	add(p, &nr, m, w->used, w->fixed_headers, BARBUF_DMA_READ | BARBUF_DMA_WRITE);
+	add(p, &nr, m, 0, used, BARBUF_DMA_READ);
+	add(p, &nr, m, used, w->fixed_headers, BARBUF_DMA_READ | BARBUF_DMA_WRITE);
 	add(p, &nr, m, w->fixed_headers, w->table_size, BARBUF_DMA_READ);
 	return nr;
 }

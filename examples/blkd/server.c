@@ -168,7 +168,7 @@ void server_close(struct blkd *b)
 	size_t i;
 
 	b->stop = true;
-	for (i = 0; i < b->nr_queues; i++)
+	for (i = 0; b->queues && i < b->nr_queues; i++)
 		if (b->queues[i].state == QUEUE_LENT)
 			lease_end(b, &b->queues[i], BLK_END_SHUTDOWN);
 	for (i = 0; i < b->nr_conns; i++)

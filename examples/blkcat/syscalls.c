@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-#include "confine.h"
+#include "syscalls.h"
 
 static const int allowed[] = {
 	/* the queue, and to be told */
@@ -36,7 +36,7 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
-int confine(void)
+int syscalls_restrict(void)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	size_t i;

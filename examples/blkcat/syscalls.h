@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* All that a client needs of the kernel once it has its lease. */
-#ifndef BLK_CONFINE_H
-#define BLK_CONFINE_H
+#ifndef BLK_SYSCALLS_H
+#define BLK_SYSCALLS_H
 
 /*
  * No new privileges, and from here on no system call but those that I/O, the primary's messages and
@@ -9,6 +9,6 @@
  * started and no memory made executable. By libseccomp. -EOPNOTSUPP: this kernel has no seccomp
  * filters; -ENOMEM.
  */
-int confine(void);
+int syscalls_restrict(void);
 
 #endif

@@ -1,0 +1,721 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A lease ends, in each of the ways it can, and the next client gets the queue: with
+ * nothing of its predecessor's in it, and with nothing that the predecessor can still
+ * reach. Those on the other queues notice no more than a pause.
+ *
+ * On blk a queue is reset alone; on blk-plain the device is restarted.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/virtio_blk.h>
+
+#include "blk_lent.h"
+
+#define NOBODY 65534
+#define QUEUE 0 /* that changes hands */
+#define OTHERS 2
+#define SCRATCH 768 /* block that a predecessor tries to write */
+#define SHARE 1024u /* blocks of each of the others; the first are for the victims */
+
+/* The device, and how a queue of it is reclaimed. */
+struct kind {
+	const char *model, *how;
+};
+
+static const struct kind kinds[] = {
+	{ "blk", "queue reset" },
+	{ "blk-plain", "restart" },
+};
+
+#define EACH_KIND(fn)                  \
+	static void fn##_queue(void)   \
+	{                              \
+		fn(&kinds[0]);         \
+	}                              \
+	static void fn##_restart(void) \
+	{                              \
+		fn(&kinds[1]);         \
+	}
+
+static void start(struct blkd *b, const struct kind *k)
+{
+	const char *const more[] = { "--allow", "any", "--hang", slow_kernel() ? "10" : "3", NULL };
+
+	blkd_start(b, k->model, more);
+}
+
+/* The others ------------------------------------------------------------------*/
+
+struct others {
+	struct load *load[OTHERS];
+	uint64_t faults[OTHERS], pauses[OTHERS];
+};
+
+static void start_others(struct others *o, const struct blkd *b, struct ledger *ledger)
+{
+	unsigned int i;
+
+	for (i = 0; i < OTHERS; i++) {
+		o->load[i] = load_new(b, ledger, (i + 1) * SHARE, SHARE);
+		o->load[i]->queue = QUEUE + 1 + i;
+		load_start(o->load[i]);
+	}
+}
+
+static void look_at_others(struct others *o)
+{
+	unsigned int i;
+
+	for (i = 0; i < OTHERS; i++) {
+		load_wait(o->load[i], 50);
+		o->faults[i] = o->load[i]->faults;
+		o->pauses[i] = o->load[i]->counts.pauses;
+	}
+}
+
+/* Since look_at_others(): they go on, with no wrong byte and no extra fault. */
+static void check_others(struct others *o, bool pause)
+{
+	unsigned int i;
+
+	for (i = 0; i < OTHERS; i++) {
+		load_wait(o->load[i], 50);
+		CHECK_EQ(o->load[i]->faults, o->faults[i]);
+		CHECK_EQ(o->load[i]->counts.sigbus, 0);
+		CHECK_EQ(o->load[i]->counts.regrants, 0);
+		if (pause)
+			CHECK(o->load[i]->counts.pauses > o->pauses[i]);
+		else
+			CHECK_EQ(o->load[i]->counts.pauses, o->pauses[i]);
+	}
+}
+
+static void stop_others(struct others *o)
+{
+	unsigned int i;
+
+	for (i = 0; i < OTHERS; i++)
+		load_stop(o->load[i]);
+}
+
+/* The disk takes so many requests a second; 0: no limit. */
+static void throttle(const struct kind *k, unsigned int iops)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "lab-monitor block_set_io_throttle %s 0 0 0 %u 0 0",
+		 strcmp(k->model, "blk") ? "plain" : "blk", iops);
+	CHECK_EQ(system(command), 0);
+}
+
+/* The victim ----------------------------------------------------------------------*/
+
+enum way { KILLED, STOPPED, REVOKED, LEAVES, OVERSTAYS, SAYS_BYE, HANGS_UP, FORKED, NR_WAYS };
+
+static const struct {
+	const char *name;
+	enum blk_end why;
+} ways[] = {
+	[KILLED] = { "kill -9", BLK_END_EXITED },
+	[STOPPED] = { "SIGSTOP", BLK_END_HUNG },
+	[REVOKED] = { "revoke", BLK_END_REVOKED },
+	[LEAVES] = { "leave, and does", BLK_END_BYE },
+	[OVERSTAYS] = { "leave, and does not", BLK_END_OVERSTAYED },
+	[SAYS_BYE] = { "BYE", BLK_END_BYE },
+	[HANGS_UP] = { "close of the socket", BLK_END_EXITED },
+	[FORKED] = { "kill -9 of one that has forked", BLK_END_EXITED },
+};
+
+/* Shared with the victim and its child. */
+struct stage {
+	const struct blkd *b;
+	enum blk_command cmd;
+	enum way way;
+	unsigned int in_flight; /* requests to have on the way when it ends */
+	int ready, over, stop, done; /* flags */
+	pid_t child;
+	ino_t table, arena; /* of the memfds */
+	uint64_t rings; /* that were heard after the end */
+	uint64_t sigbus;
+};
+
+static struct stage *stage_new(const struct blkd *b)
+{
+	struct stage *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(s != MAP_FAILED);
+	s->b = b;
+	return s;
+}
+
+static void say(int *flag)
+{
+	__atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+}
+
+static ino_t inode(int fd)
+{
+	struct stat st;
+
+	OK(fstat(fd, &st));
+	return st.st_ino;
+}
+
+/* All that a successor should see nothing of. */
+static void leave_traces(struct raw *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->g.window.depth; i++)
+		memset(raw_data(r, i), 0xc0 + i % 16, r->g.window.block_size);
+	/* The first blocks of the disk are the victims'. */
+	CHECK_EQ(raw_write(r, 0, 7), VIRTIO_BLK_S_OK);
+	CHECK_EQ(raw_read(r, 1, 7), VIRTIO_BLK_S_OK);
+	CHECK_EQ(*raw_data(r, 1), 0xc0);
+}
+
+static void put_in_flight(struct raw *r, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		/* Not side by side, or QEMU makes one request of them. */
+		raw_header(r, i, VIRTIO_BLK_T_IN, raw_sector(r, 16 + 5 * i));
+		raw_head(r, blk_window_head(&r->g.window, i, false));
+	}
+	if (nr)
+		CHECK_EQ(raw_ring(r), 0);
+}
+
+/* After its end a doorbell answers SIGBUS, in a child as well. */
+static void ring_in_vain(struct raw *r, struct stage *s)
+{
+	if (raw_ring(r) == -EIO)
+		s->sigbus++;
+	else
+		s->rings++;
+}
+
+static int forked_child(struct raw *r, struct stage *s)
+{
+	say(&s->ready);
+	wait_for(&s->over, "the end of the parent's lease");
+	ring_in_vain(r, s);
+	say(&s->done);
+	return 0;
+}
+
+static int victim(void *arg)
+{
+	struct stage *s = arg;
+	struct raw r;
+
+	drop_to(NOBODY);
+	raw_open(&r, s->b, QUEUE, 0, 0);
+	s->table = inode(r.table_fd);
+	s->arena = inode(r.arena_fd);
+	leave_traces(&r);
+	put_in_flight(&r, s->in_flight);
+	if (s->way == FORKED) {
+		s->child = fork();
+		CHECK(s->child >= 0);
+		if (s->child == 0)
+			_exit(forked_child(&r, s));
+		for (;;)
+			pause();
+	}
+	say(&s->ready);
+	switch (s->way) {
+	case LEAVES:
+		raw_wait(&r, BLK_LEAVE);
+		raw_send(&r, BLK_BYE, 0);
+		break;
+	case SAYS_BYE:
+		raw_send(&r, BLK_BYE, 0);
+		break;
+	case HANGS_UP:
+		close(r.sock);
+		wait_for(&s->over, "the end of the lease");
+		ring_in_vain(&r, s);
+		return 0;
+	case KILLED:
+	case STOPPED:
+	default:
+		break;
+	}
+	CHECK_EQ(raw_wait(&r, BLK_ENDED), ways[s->way].why);
+	ring_in_vain(&r, s);
+	CHECK(raw_hung_up(&r));
+	return 0;
+}
+
+/* What of it comes from outside. */
+static void do_it(struct blkd *b, enum way way, pid_t pid)
+{
+	switch (way) {
+	case KILLED:
+	case FORKED:
+		OK(kill(pid, SIGKILL));
+		break;
+	case STOPPED:
+		OK(kill(pid, SIGSTOP));
+		break;
+	case REVOKED:
+		blkd_command(b, BLK_CMD_REVOKE, QUEUE, 0);
+		break;
+	case LEAVES:
+		blkd_command(b, BLK_CMD_LEAVE, QUEUE, 20000);
+		break;
+	case OVERSTAYS:
+		blkd_command(b, BLK_CMD_LEAVE, QUEUE, 300);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The events that tell of it. */
+static void check_reclaimed(struct blkd *b, size_t mark, const struct stage *s, pid_t pid,
+			    const char *how)
+{
+	json_t *end = blkd_event(b, mark, "end", QUEUE);
+	json_t *reclaim = blkd_event(b, mark, "reclaim", QUEUE);
+
+	CHECK_MSG(strcmp(event_text(end, "why"), blk_end_name(ways[s->way].why)) == 0,
+		  "%s: the end is told as '%s'", ways[s->way].name, event_text(end, "why"));
+	CHECK_EQ(event_int(end, "pid"), pid);
+	CHECK_EQ(event_int(end, "uid"), NOBODY);
+	CHECK_MSG(strcmp(event_text(reclaim, "how"), how) == 0, "%s: reclaimed by %s",
+		  ways[s->way].name, event_text(reclaim, "how"));
+	CHECK(event_int(reclaim, "us") > 0);
+}
+
+/* The successor --------------------------------------------------------------------*/
+
+/* All of a memfd from an offset on, also what is beyond the window. */
+static void check_all_zero(int fd, size_t from, const char *what)
+{
+	struct stat st;
+	uint8_t *p;
+	size_t i;
+
+	OK(fstat(fd, &st));
+	CHECK((size_t)st.st_size > from);
+	p = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED);
+	for (i = from; i < (size_t)st.st_size; i++)
+		CHECK_MSG(p[i] == 0, "byte 0x%zx of the %s is 0x%02x", i, what, p[i]);
+	munmap(p, st.st_size);
+}
+
+static void check_fresh(const struct raw *r, const struct stage *s)
+{
+	check_all_zero(r->arena_fd, 0, "arena");
+	check_all_zero(r->table_fd, r->g.window.used, "used ring");
+	CHECK(inode(r->table_fd) != s->table);
+	CHECK(inode(r->arena_fd) != s->arena);
+}
+
+/* Waits by its eventfd alone, as a client does that is not to poll. */
+static void read_by_wake_up(struct raw *r, uint32_t slot, uint64_t block)
+{
+	struct pollfd p = { .fd = r->event_fd, .events = POLLIN };
+	uint64_t count;
+
+	memset(raw_data(r, slot), 0x5a, r->g.window.block_size);
+	raw_header(r, slot, VIRTIO_BLK_T_IN, raw_sector(r, block));
+	raw_head(r, blk_window_head(&r->g.window, slot, false));
+	raw_sleep(r, 0);
+	CHECK_EQ(raw_ring(r), 0);
+	CHECK_MSG(poll(&p, 1, slow_kernel() ? 50000 : 10000) == 1,
+		  "no wake-up; the used index is %u, awaited %u", raw_used_idx(r), r->used + 1);
+	CHECK_EQ(read(r->event_fd, &count, sizeof(count)), sizeof(count));
+	CHECK_EQ(raw_reap(r, 1, 1000), 1);
+	CHECK_EQ(raw_used_idx(r), r->used);
+	CHECK_EQ(*raw_status(r, slot), VIRTIO_BLK_S_OK);
+	CHECK(block_is(raw_data(r, slot), block, 0));
+}
+
+static void use(struct raw *r, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		read_by_wake_up(r, i % r->g.window.depth, 64 + i % 512);
+}
+
+/* Cases -----------------------------------------------------------------------------*/
+
+static void one_way(struct blkd *b, const struct kind *k, struct others *o, enum way way)
+{
+	struct stage *s = stage_new(b);
+	size_t mark = blkd_mark(b);
+	struct raw next;
+	pid_t pid;
+
+	look_at_others(o);
+	s->way = way;
+	s->in_flight = 16;
+	pid = spawn(victim, s);
+	wait_for(&s->ready, "the victim");
+	do_it(b, way, pid);
+	if (way == KILLED || way == FORKED)
+		CHECK_EQ(wait_end(pid, "the victim"), SIGKILL);
+	check_reclaimed(b, mark, s, pid, k->how);
+	say(&s->over);
+	if (way == STOPPED)
+		OK(kill(pid, SIGCONT));
+	if (way == FORKED)
+		wait_for(&s->done, "the victim's child");
+	else if (way != KILLED)
+		CHECK_EQ(wait_end(pid, ways[way].name), 0);
+	CHECK_EQ(s->rings, 0);
+	CHECK_EQ(s->sigbus, way != KILLED);
+
+	raw_open(&next, b, QUEUE, 0, 0);
+	check_fresh(&next, s);
+	use(&next, 8);
+	check_others(o, strcmp(k->how, "restart") == 0);
+	mark = blkd_mark(b);
+	raw_send(&next, BLK_BYE, 0);
+	CHECK_EQ(raw_wait(&next, BLK_ENDED), BLK_END_BYE);
+	blkd_event(b, mark, "reclaim", QUEUE);
+	raw_close(&next);
+}
+
+static void each_end(const struct kind *k)
+{
+	struct ledger *ledger = ledger_new(false);
+	int log = log_open();
+	struct others o;
+	struct blkd b;
+	enum way way;
+
+	start(&b, k);
+	start_others(&o, &b, ledger);
+	for (way = 0; way < NR_WAYS; way++) {
+		note("%s", ways[way].name);
+		one_way(&b, k, &o, way);
+	}
+	CHECK(!blkd_try_event(&b, 0, "broken", -1));
+	stop_others(&o);
+	blkd_stop(&b);
+	check_no_iommu_fault(log);
+}
+EACH_KIND(each_end)
+
+/* A predecessor that has kept all it was given, and uses it as if nothing were. */
+static int undead(void *arg)
+{
+	struct stage *s = arg;
+	uint64_t one = 1;
+	struct raw r;
+	uint32_t i, round = 0;
+
+	drop_to(NOBODY);
+	raw_open(&r, s->b, QUEUE, 0, 0);
+	s->table = inode(r.table_fd);
+	s->arena = inode(r.arena_fd);
+	leave_traces(&r);
+	OK(fcntl(r.event_fd, F_SETFL, O_NONBLOCK));
+	say(&s->ready);
+	CHECK_EQ(raw_wait(&r, BLK_ENDED), BLK_END_REVOKED);
+	say(&s->over);
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+		uint64_t eaten;
+
+		for (i = 0; i < r.g.window.depth; i++) {
+			raw_header(&r, i, VIRTIO_BLK_T_OUT, raw_sector(&r, SCRATCH + i));
+			memset(raw_data(&r, i), round, 64);
+			raw_head(&r, blk_window_head(&r.g.window, i, true));
+		}
+		round++;
+		ring_in_vain(&r, s);
+		/* Eat its wake-ups, and now and then make one up. */
+		for (i = 0; i < 64; i++) {
+			if (read(r.event_fd, &eaten, sizeof(eaten)) < 0 && i == 63)
+				CHECK_EQ(write(r.event_fd, &one, sizeof(one)), sizeof(one));
+		}
+	}
+	return 0;
+}
+
+/* Until its queue is reclaimed the device may take up what it still puts into the ring, and write
+ * where it was allowed to. From then on nothing. */
+static void look_at_scratch(struct raw *r, uint8_t *seen, bool same)
+{
+	const uint32_t size = r->g.window.block_size;
+	uint32_t i;
+
+	for (i = 0; i < r->g.window.depth; i++) {
+		CHECK_EQ(raw_read(r, 0, SCRATCH + i), VIRTIO_BLK_S_OK);
+		CHECK_MSG(!same || memcmp(seen + i * size, raw_data(r, 0), size) == 0,
+			  "block %u was written by who had it before", SCRATCH + i);
+		memcpy(seen + i * size, raw_data(r, 0), size);
+	}
+}
+
+static void predecessor_goes_on(const struct kind *k)
+{
+	static uint8_t seen[BLK_DEPTH_MAX * DISK_BLOCK];
+	struct ledger *ledger = ledger_new(false);
+	int log = log_open();
+	struct pollfd p = { .events = POLLIN };
+	struct stage *s;
+	struct others o;
+	struct blkd b;
+	struct raw r;
+	uint64_t count;
+	pid_t pid;
+
+	start(&b, k);
+	start_others(&o, &b, ledger);
+	s = stage_new(&b);
+	pid = spawn(undead, s);
+	wait_for(&s->ready, "the predecessor");
+	blkd_command(&b, BLK_CMD_REVOKE, QUEUE, 0);
+	wait_for(&s->over, "the predecessor's end");
+	blkd_event(&b, 0, "reclaim", QUEUE);
+
+	raw_open(&r, &b, QUEUE, 0, 0);
+	OK(fcntl(r.event_fd, F_SETFL, O_NONBLOCK));
+	check_fresh(&r, s);
+	look_at_others(&o);
+	look_at_scratch(&r, seen, false);
+	use(&r, slow_kernel() ? 150 : 400);
+	look_at_scratch(&r, seen, true);
+	while (read(r.event_fd, &count, sizeof(count)) > 0)
+		;
+	/* No wake-up that is not its own. */
+	p.fd = r.event_fd;
+	CHECK_EQ(poll(&p, 1, 200), 0);
+	check_others(&o, false);
+	CHECK(!blkd_try_event(&b, 0, "broken", -1));
+	say(&s->stop);
+	CHECK_EQ(wait_end(pid, "the predecessor"), 0);
+	CHECK_EQ(s->rings, 0);
+	CHECK(s->sigbus > 0);
+
+	stop_others(&o);
+	blkd_stop(&b);
+	check_no_iommu_fault(log);
+}
+EACH_KIND(predecessor_goes_on)
+
+/* Requests are with the device when their owner dies: nothing of them may come later, in
+ * memory or in a ring. */
+static void in_flight(const struct kind *k)
+{
+	int log = log_open();
+	size_t mark;
+	struct blkd b;
+	struct raw r;
+	uint32_t i;
+
+	throttle(k, 0);
+	start(&b, k);
+	mark = blkd_mark(&b);
+	raw_open(&r, &b, QUEUE, 0, 0);
+	throttle(k, 10);
+	put_in_flight(&r, 40);
+	sleep_ms(50);
+	CHECK_MSG(raw_used_idx(&r) < 40, "nothing was held up");
+	blkd_command(&b, BLK_CMD_REVOKE, QUEUE, 0);
+	CHECK_EQ(raw_wait(&r, BLK_ENDED), BLK_END_REVOKED);
+	raw_close(&r);
+	blkd_event(&b, mark, "reclaim", QUEUE);
+
+	raw_open(&r, &b, QUEUE, 0, 0);
+	for (i = 0; i < r.g.window.depth; i++)
+		memset(raw_data(&r, i), 0xa5, r.g.window.block_size);
+	raw_sleep(&r, 1500);
+	CHECK_EQ(raw_used_idx(&r), 0);
+	throttle(k, 0);
+	raw_sleep(&r, 500);
+	CHECK_EQ(raw_used_idx(&r), 0);
+	for (i = 0; i < r.g.window.depth * r.g.window.block_size; i++)
+		CHECK_MSG(raw_data(&r, 0)[i] == 0xa5, "byte %u of the data was written", i);
+	use(&r, 16);
+	CHECK(!blkd_try_event(&b, 0, "broken", -1));
+	CHECK(!blkd_try_event(&b, 0, "iommu_fault", -1));
+	raw_close(&r);
+	blkd_stop(&b);
+	check_no_iommu_fault(log);
+}
+EACH_KIND(in_flight)
+
+/* Fills its queue as fast as it can, and does not stop by itself. */
+static int restless(void *arg)
+{
+	struct stage *s = arg;
+	struct raw r;
+	uint32_t slot = 0;
+
+	drop_to(NOBODY);
+	raw_open(&r, s->b, QUEUE, 0, 0);
+	for (slot = 0; slot < r.g.window.depth; slot++)
+		raw_header(&r, slot, VIRTIO_BLK_T_IN, raw_sector(&r, slot));
+	slot = 0;
+	do {
+		while ((uint16_t)(r.avail - raw_used_idx(&r)) < r.g.window.depth) {
+			raw_head(&r, blk_window_head(&r.g.window, slot, false));
+			slot = (slot + 1) % r.g.window.depth;
+		}
+		say(&s->ready);
+	} while (raw_ring(&r) == 0);
+	return 0;
+}
+
+/* The doorbell goes first: or the queue would never be empty, and be reset while it is used. */
+static void restless_client(void)
+{
+	int log = log_open();
+	json_t *reclaim;
+	struct stage *s;
+	struct blkd b;
+	struct raw r;
+	pid_t pid;
+
+	start(&b, &kinds[0]);
+	s = stage_new(&b);
+	pid = spawn(restless, s);
+	wait_for(&s->ready, "the restless");
+	sleep_ms(200);
+	blkd_command(&b, BLK_CMD_REVOKE, QUEUE, 0);
+	reclaim = blkd_event(&b, 0, "reclaim", QUEUE);
+	CHECK_EQ(wait_end(pid, "the restless"), 0);
+	CHECK_MSG(strcmp(event_text(reclaim, "how"), "queue reset") == 0,
+		  "not drained: reclaimed by %s", event_text(reclaim, "how"));
+	raw_open(&r, &b, QUEUE, 0, 0);
+	use(&r, 8);
+	raw_close(&r);
+	blkd_stop(&b);
+	check_no_iommu_fault(log);
+}
+
+static int command_child(void *arg)
+{
+	struct stage *s = arg;
+
+	blkd_command(s->b, s->cmd, -1, 0);
+	return 0;
+}
+
+/* Its answer comes when it is done, and that takes this process's answers, too. */
+static pid_t command_beside(const struct blkd *b, enum blk_command cmd)
+{
+	struct stage *s = stage_new(b);
+
+	s->cmd = cmd;
+	return spawn(command_child, s);
+}
+
+/* On command, leases stay, and all see the same pause. */
+static void restart_on_command(void)
+{
+	struct ledger *ledger = ledger_new(false);
+	uint8_t *table, *arena;
+	struct others o;
+	struct blkd b;
+	struct raw r;
+	size_t mark;
+	uint32_t epoch;
+	unsigned int i;
+	long faults;
+	pid_t pid;
+
+	start(&b, &kinds[0]);
+	start_others(&o, &b, ledger);
+	raw_open(&r, &b, QUEUE, 0, 0);
+	for (i = 0; i < 3; i++) {
+		use(&r, 4);
+		look_at_others(&o);
+		mark = blkd_mark(&b);
+		table = r.table;
+		arena = r.arena;
+		pid = command_beside(&b, BLK_CMD_RESTART);
+		epoch = raw_wait(&r, BLK_RESUME);
+		CHECK(epoch > r.g.epoch);
+		r.g.epoch = epoch;
+		join(pid);
+		CHECK(r.table == table && r.arena == arena);
+		CHECK_EQ(raw_used_idx(&r), 0);
+		CHECK(event_int(blkd_event(&b, mark, "restart", -1), "us") > 0);
+		/* The same doorbell, without a fault. */
+		faults = thread_faults();
+		CHECK_EQ(raw_ring(&r), 0);
+		CHECK_EQ(thread_faults(), faults);
+		use(&r, 4);
+		check_others(&o, true);
+	}
+	raw_close(&r);
+	stop_others(&o);
+	blkd_stop(&b);
+}
+
+/* A reset of the bus ends every lease, and each is granted anew: with other memory. */
+static void pci_reset(const struct kind *k)
+{
+	struct ledger *ledger = ledger_new(false);
+	struct stage *s;
+	struct barbuf_map *bell;
+	struct others o;
+	struct blkd b;
+	struct raw r;
+	size_t mark;
+	unsigned int i, n;
+	pid_t pid;
+
+	start(&b, k);
+	s = stage_new(&b);
+	start_others(&o, &b, ledger);
+	raw_open(&r, &b, QUEUE, 0, 0);
+	for (n = 0; n < 2; n++) {
+		leave_traces(&r);
+		for (i = 0; i < OTHERS; i++)
+			load_wait(o.load[i], 50);
+		s->table = inode(r.table_fd);
+		s->arena = inode(r.arena_fd);
+		bell = r.bell;
+		mark = blkd_mark(&b);
+		pid = command_beside(&b, BLK_CMD_RESET);
+		raw_wait(&r, BLK_GRANT);
+		CHECK(event_int(blkd_event(&b, mark, "reset", -1), "us") > 0);
+		join(pid);
+		check_fresh(&r, s);
+		CHECK_EQ(barbuf_map_doorbell16(bell, r.g.doorbell, r.g.doorbell_value), -EIO);
+		use(&r, 8);
+		for (i = 0; i < OTHERS; i++) {
+			load_wait(o.load[i], 50);
+			CHECK_EQ(o.load[i]->counts.regrants, n + 1);
+		}
+	}
+	raw_close(&r);
+	stop_others(&o);
+	blkd_stop(&b);
+}
+EACH_KIND(pci_reset)
+
+static const struct test_case cases[] = {
+	CASE_MMAP(each_end_queue, .seconds = 60),
+	CASE_MMAP(each_end_restart, .seconds = 60),
+	CASE_MMAP(predecessor_goes_on_queue),
+	CASE_MMAP(predecessor_goes_on_restart),
+	CASE_MMAP(restless_client),
+	CASE_MMAP(restart_on_command),
+	CASE_MMAP(pci_reset_queue),
+	CASE_MMAP(pci_reset_restart),
+	CASE_MMAP(in_flight_queue),
+	CASE_MMAP(in_flight_restart),
+};
+
+TEST_MAIN(cases)
