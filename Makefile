@@ -19,9 +19,10 @@ help: ## this list
 	@echo 'lab/run -- COMMAND boots the guest and runs a command in it: lab/run --help'
 	@echo 'KERNEL_VERSION=... chooses a kernel; lab/kernel versions lists them.'
 
-demo: demo-edu
+demo: build ## four clients share one disk; one is killed, one is revoked, one breaks in vain
+	@examples/demo/run
 
-demo-edu: build ## a primary lends parts of two BARs to clients, in a guest
+demo-edu: build ## a primary lends parts of two BARs to clients
 	@lab/run --kernel barbuf -- barbuf-demo-edu
 
 check: build san release ## unit tests with sanitizers, kernel tests in the barbuf guest

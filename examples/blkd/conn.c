@@ -21,6 +21,7 @@
 #define IN_A_ROW 8
 /* How often ASK is answered with EALREADY. */
 #define ASKED_AGAIN_MAX 16u
+#define REFUSALS_TOLD 32u
 /* After accept() found no descriptor or memory. */
 #define ACCEPT_AGAIN_SECONDS 0.2
 
@@ -46,12 +47,36 @@ void conn_drop(struct blkd *b, struct conn *c)
 	server_unwatch(b, &c->watch);
 }
 
+/* Who connects in a loop makes only so many lines a second. */
+static bool may_tell(void)
+{
+	static unsigned int told, untold;
+	static double since;
+	double t = now();
+
+	if (t - since >= 1) {
+		since = t;
+		told = 0;
+		if (untold)
+			event("refused", "{s:i}", "more", (int)untold);
+		untold = 0;
+	}
+	if (told < REFUSALS_TOLD) {
+		told++;
+		return true;
+	}
+	untold++;
+	return false;
+}
+
 static void say_refused(struct conn *c, int error, const char *text)
 {
 	struct blk_text msg = { .kind = BLK_REFUSED, .error = error };
 
 	snprintf(msg.text, sizeof(msg.text), "%s", text);
 	conn_send(c, &msg, sizeof(msg), -1);
+	if (!may_tell())
+		return;
 	event("refused", "{s:i, s:I, s:i, s:s}", "pid", (int)c->peer.pid, "uid",
 	      (json_int_t)c->peer.uid, "error", error, "why", msg.text);
 }

@@ -12,6 +12,7 @@
 #include "listen.h"
 
 #define BACKLOG 64
+#define LOCK_TRIES 100 /* of 20 ms */
 
 static int make_address(struct sockaddr_un *a, const char *path)
 {
@@ -24,19 +25,23 @@ static int make_address(struct sockaddr_un *a, const char *path)
 	return 0;
 }
 
-/* Two that find the same file left behind must not replace each other's: the second is refused. */
+/* Two that find the same file left behind must not replace each other's. */
 static int lock_folder(const char *path)
 {
 	char copy[LISTEN_PATH_MAX + 1];
-	int fd;
+	int fd, tries;
 
 	strcpy(copy, path);
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		close(fd);
-		return -EADDRINUSE;
+	/* Who may read the folder can lock it, and keep us waiting, but not for ever. */
+	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		if (tries == LOCK_TRIES || errno != EWOULDBLOCK) {
+			close(fd);
+			return -ETIMEDOUT;
+		}
+		usleep(20000);
 	}
 	return fd;
 }

@@ -23,7 +23,7 @@ struct listener {
  * blkd has left behind when it was killed is replaced.
  *
  * Errors: -EADDRINUSE: somebody listens there; -EEXIST: a file that is no socket;
- * -ENAMETOOLONG; those of the system calls.
+ * -ENAMETOOLONG; -ETIMEDOUT: others keep the folder locked; those of the system calls.
  */
 int listen_open(struct listener *l, const char *path);
 

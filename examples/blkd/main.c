@@ -193,6 +193,37 @@ static int read_command_line(struct blkd *b, int argc, char **argv)
 	return 0;
 }
 
+/* All that a lease stands on. Asked before anything is lent. */
+static int check_kernel(struct blkd *b)
+{
+	static const struct {
+		uint32_t feature;
+		const char *what;
+	} needed[] = {
+		{ BARBUF_HAS_EXPORT, "export a BAR as a buffer" },
+		{ BARBUF_HAS_MMAP, "map a buffer of a BAR" },
+		{ BARBUF_HAS_REVOKE, "revoke one" },
+	};
+	char text[128] = "";
+	uint32_t features;
+	size_t i;
+	int ret;
+
+	ret = barbuf_device_probe(b->dev, &features);
+	if (ret) {
+		complain("%s: what this kernel can do with it: %s", b->o.address, strerror(-ret));
+		return ret;
+	}
+	for (i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!(features & needed[i].feature))
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+				 *text ? ", nor " : "", needed[i].what);
+	if (!*text)
+		return 0;
+	complain("%s: this kernel cannot %s: it lacks barbuf's vfio-pci-core", b->o.address, text);
+	return -EOPNOTSUPP;
+}
+
 static int open_device(struct blkd *b)
 {
 	char text[256];
@@ -208,6 +239,9 @@ static int open_device(struct blkd *b)
 	/* As sysfs has it, also when it was given without the domain. */
 	b->o.address = barbuf_device_address(b->dev);
 	b->container = barbuf_device_container(b->dev);
+	ret = check_kernel(b);
+	if (ret)
+		return ret;
 	*text = '\0';
 	ret = virtio_blk_open(&b->virtio, b->dev, text, sizeof(text));
 	if (ret) {
@@ -244,8 +278,7 @@ static int check_device(struct blkd *b)
 	if (b->o.queues)
 		b->nr_queues = b->o.queues;
 	if (b->o.hole != NO_HOLE && b->o.hole >= b->nr_queues) {
-		complain("--inject hole=%u: there are queues 0 to %u", b->o.hole,
-			 b->nr_queues - 1);
+		complain("--inject hole=%u: there are queues 0 to %u", b->o.hole, b->nr_queues - 1);
 		return -ERANGE;
 	}
 	if (b->o.block < b->facts->block_size || b->o.block > b->facts->size_max) {
@@ -346,13 +379,13 @@ static void tell_ready(const struct blkd *b)
 {
 	size_t i;
 
-	event("ready", "{s:s, s:s, s:i, s:I, s:i, s:i, s:b, s:b}", "device", b->o.address,
-	      "socket", b->o.socket, "queues", (int)b->nr_queues, "blocks", (json_int_t)b->blocks,
-	      "block", (int)b->o.block, "depth", (int)b->o.depth, "queue_reset",
-	      b->facts->ring_reset, "read_only", b->facts->read_only);
+	event("ready", "{s:s, s:s, s:i, s:I, s:i, s:i, s:b, s:b}", "device", b->o.address, "socket",
+	      b->o.socket, "queues", (int)b->nr_queues, "blocks", (json_int_t)b->blocks, "block",
+	      (int)b->o.block, "depth", (int)b->o.depth, "queue_reset", b->facts->ring_reset,
+	      "read_only", b->facts->read_only);
 	for (i = 0; i < b->policy.nr; i++)
 		tell_rule(b, &b->policy.rules[i]);
-	if (!b->policy.nr)
+	if (policy_find(&b->policy, b->policy.own.uid) == &b->policy.own)
 		tell_rule(b, &b->policy.own);
 }
 

@@ -68,8 +68,8 @@ bool client_start(struct demo_client *c, const char *socket, char *const *option
 {
 	char queue[16];
 	char *argv[ARGS_MAX] = {
-		(char *)"blkload", (char *)socket,   (char *)"--json",  (char *)"--confine",
-		(char *)"--queue", queue,	     (char *)"--depth", (char *)DEPTH,
+		(char *)"blkload",  (char *)socket, (char *)"--json",  (char *)"--confine",
+		(char *)"--queue",  queue,	    (char *)"--depth", (char *)DEPTH,
 		(char *)"--period", (char *)PERIOD,
 	};
 	unsigned int n = 10;
@@ -107,7 +107,7 @@ void client_mark(struct demo_client *c, char mark)
 
 void client_state(struct demo_client *c, const char *state, int mood)
 {
-	snprintf(c->row.state, sizeof(c->row.state), "%s", state);
+	snprintf(c->row.state, sizeof(c->row.state), "%.*s", (int)sizeof(c->row.state) - 1, state);
 	c->row.mood = mood;
 	if (!c->proc.pid)
 		c->row.iops = -1;

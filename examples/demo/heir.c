@@ -44,8 +44,7 @@ static void look(struct blk_client *c)
 	struct blk_client_raw raw;
 
 	blk_client_raw(c, &raw);
-	tell_zero(not_zero(raw.arena, 0, w->arena_size), w->arena_size,
-		  "rings, headers and data");
+	tell_zero(not_zero(raw.arena, 0, w->arena_size), w->arena_size, "rings, headers and data");
 	tell_zero(not_zero(raw.table, w->used + 2, w->table_size), w->table_size - w->used,
 		  "used ring");
 }

@@ -21,10 +21,31 @@
 static struct event events[EVENTS_MAX];
 static unsigned int nr_events;
 
+/* A word or two behind the event's name. */
+static void tell_event(const struct event *e)
+{
+	static char trust[REPORT_WORD]; /* the same for all of our users: told once */
+	char queue[32] = "", pid[32] = "", us[32] = "";
+
+	if (!strcmp(e->name, "policy")) {
+		if (strcmp(e->on_trust, trust))
+			say(NAME, "on trust: %s", e->on_trust);
+		strcpy(trust, e->on_trust);
+		return;
+	}
+	if (e->queue >= 0)
+		snprintf(queue, sizeof(queue), " queue %d", e->queue);
+	if (e->pid >= 0 && *e->access)
+		snprintf(pid, sizeof(pid), " to pid %d, %.8s", e->pid, e->access);
+	if (e->us >= 0)
+		snprintf(us, sizeof(us), ", %.0f us", e->us);
+	say(NAME, "%s%s%s%s%s%s%s%s%s%s", e->name, queue, pid, *e->why ? ": " : "", e->why,
+	    *e->how ? ", by " : "", e->how, *e->what ? ": " : "", e->what, us);
+}
+
 static void on_event(struct proc *proc, const char *line)
 {
 	struct event *e = &events[nr_events];
-	char queue[32] = "", us[32] = "";
 	const char *why;
 
 	if (event_parse(line, e, &why)) {
@@ -36,12 +57,7 @@ static void on_event(struct proc *proc, const char *line)
 		return;
 	}
 	nr_events++;
-	if (e->queue >= 0)
-		snprintf(queue, sizeof(queue), " queue %d", e->queue);
-	if (e->us >= 0)
-		snprintf(us, sizeof(us), ", %.0f us", e->us);
-	say(NAME, "%s%s%s%s%s%s%s%s%s", e->name, queue, *e->why ? ": " : "", e->why,
-	    *e->how ? ", by " : "", e->how, *e->what ? ": " : "", e->what, us);
+	tell_event(e);
 }
 
 static void on_complaint(struct proc *proc, const char *line)
@@ -133,7 +149,9 @@ static void on_control_line(struct proc *proc, const char *line)
 
 bool primary_control(const struct primary *p, const char *command, int queue)
 {
-	struct proc ctl = { .name = "blkctl", .line = on_control_line, .complains = on_control_line };
+	struct proc ctl = { .name = "blkctl",
+			    .line = on_control_line,
+			    .complains = on_control_line };
 	char nr[16], text[64];
 	char *argv[] = {
 		(char *)"blkctl", (char *)p->socket, (char *)command, queue < 0 ? NULL : nr, NULL,

@@ -130,6 +130,7 @@ int report_parse(const char *line, struct report *out, const char **why)
 	if (out->final) {
 		key(&r, "end");
 		optional_word(&r, "end", out->end);
+		optional_word(&r, "doorbell", out->doorbell);
 	}
 	return done(root, &r, why);
 }
@@ -151,6 +152,8 @@ int event_parse(const char *line, struct event *out, const char **why)
 	optional_word(&r, "why", out->why);
 	optional_word(&r, "how", out->how);
 	optional_word(&r, "what", out->what);
+	optional_word(&r, "access", out->access);
+	optional_word(&r, "on_trust", out->on_trust);
 	return done(root, &r, why);
 }
 
@@ -174,8 +177,8 @@ int attempt_parse(const char *line, struct attempt *out, const char **why)
 char *attempt_line(const struct attempt *a)
 {
 	json_t *root = *a->say ? json_pack("{s:s}", "say", a->say) :
-				  json_pack("{s:s, s:s, s:s}", "what", a->what, "wanted", a->wanted,
-					    "got", a->got);
+				 json_pack("{s:s, s:s, s:s}", "what", a->what, "wanted", a->wanted,
+					   "got", a->got);
 	char *line = root ? json_dumps(root, JSON_COMPACT) : NULL;
 
 	json_decref(root);

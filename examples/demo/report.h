@@ -26,6 +26,8 @@ struct report {
 	uint64_t pauses, regrants;
 	double p50_us, p99_us, max_us;
 	bool final;
+	char doorbell
+		[REPORT_WORD]; /* in the last: what it came to to read it then; "" if not tried */
 	char end[REPORT_WORD]; /* in the last: why its lease ended, or "" if it ended itself */
 };
 
@@ -39,6 +41,8 @@ struct event {
 	char why[REPORT_WORD];
 	char how[REPORT_WORD];
 	char what[REPORT_WORD];
+	char access[REPORT_WORD]; /* of a lease */
+	char on_trust[REPORT_WORD]; /* of a policy: what nothing enforces */
 };
 
 /* Of a role of the demo itself: something was tried, and how it came out. */

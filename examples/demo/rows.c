@@ -118,12 +118,12 @@ static unsigned int bars_of(const struct look *l)
 	return columns >= FIELDS + BARS_MIN ? columns - FIELDS : 0;
 }
 
-/* Each bar is of so many bins; all of them together of the whole time. */
-static unsigned int bins_a_bar(const struct look *l, unsigned int bars)
+/* Each bar is of a bin as long as there is room; then all of the time is spread over all bars. */
+static unsigned int first_bin(const struct look *l, unsigned int bar, unsigned int bars)
 {
 	unsigned int bins = bin_at(l->seconds) + 1;
 
-	return (bins + bars - 1) / bars;
+	return bins <= bars ? bar : bar * bins / bars;
 }
 
 static const char *bar(double value, double most, bool blocks)
@@ -143,13 +143,13 @@ static const char *bar(double value, double most, bool blocks)
 
 /* One bar: a mark among its bins, or the mean of what is known. */
 static char *put_bar(const struct look *l, const struct history *h, unsigned int first,
-		     unsigned int bins, char *text)
+		     unsigned int end, char *text)
 {
 	unsigned int i, known = 0;
 	double sum = 0;
 	char mark = 0;
 
-	for (i = first; i < first + bins && i < BINS; i++) {
+	for (i = first; i < end && i < BINS; i++) {
 		if (h->mark[i])
 			mark = h->mark[i];
 		if (h->value[i] < 0)
@@ -167,7 +167,6 @@ static char *put_bar(const struct look *l, const struct history *h, unsigned int
 
 static void put_bars(const struct look *l, const struct history *h, unsigned int bars, char *text)
 {
-	unsigned int bins = bins_a_bar(l, bars);
 	struct look plain = *l;
 	unsigned int i, marks = 0;
 
@@ -176,7 +175,7 @@ static void put_bars(const struct look *l, const struct history *h, unsigned int
 	plain.colours &= marks <= MARKS_MAX;
 	*text = '\0';
 	for (i = 0; i < bars; i++)
-		text = put_bar(&plain, h, i * bins, bins, text);
+		text = put_bar(&plain, h, first_bin(l, i, bars), first_bin(l, i + 1, bars), text);
 }
 
 void row_text(const struct look *l, const struct row *r, char text[ROW_TEXT])
@@ -222,7 +221,7 @@ void row_axis(const struct look *l, const char *legend, char text[ROW_TEXT])
 	*text = '\0';
 	if (!bars)
 		return;
-	snprintf(right, sizeof(right), "%g s", bars * bins_a_bar(l, bars) * BIN_SECONDS);
+	snprintf(right, sizeof(right), "%g s", first_bin(l, bars, bars) * BIN_SECONDS);
 	end = bars - strlen(right);
 	snprintf(text, ROW_TEXT, "%*s0 s  %.*s", (int)FIELDS, "", end > 7 ? (int)end - 7 : 0,
 		 legend);

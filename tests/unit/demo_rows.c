@@ -75,10 +75,18 @@ static void marks(void)
 	row_text(&look, &r, text);
 	CHECK(strstr(text, "▁▄K█"), "a mark takes a bar's place: '%s'", text);
 	/* So much time that a bar is of three bins: 0-2, 3-5. */
-	look.seconds = 100 * BIN_SECONDS;
+	look.seconds = 101 * BIN_SECONDS;
 	row_text(&look, &r, text);
 	CHECK(strstr(text, "  ▃K  "), "also of several bins, which are otherwise their mean: '%s'",
 	      text);
+	/* Not a whole number of bins: the last is in the last bar. */
+	look.seconds = 50 * BIN_SECONDS;
+	history_mark(&r.history, look.seconds, 'E');
+	row_text(&look, &r, text);
+	CHECK(text[strlen(text) - 1] == 'E' && text_columns(text) == 80,
+	      "all of the time is in all of the bars: '%s'", text);
+	row_axis(&look, "", text);
+	CHECK(!strcmp(text + 73, "12.75 s"), "which the axis tells: '%s'", text);
 	look.colours = true;
 	row_text(&look, &r, text);
 	CHECK(strstr(text, "\033[32mrunning   \033[0m") && strstr(text, "\033[1mK\033[0m"),

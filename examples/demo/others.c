@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include <inttypes.h>
+
+#include "demo.h"
+
+struct others others_now(const struct story *s, unsigned int but)
+{
+	struct others o = { .counts = { false } };
+	unsigned int i;
+
+	for (i = 0; i < NR_CLIENTS; i++) {
+		const struct demo_client *c = &s->clients[i];
+
+		o.counts[i] = i != but && c->proc.pid && c->running;
+		o.report[i] = c->now;
+		o.reports[i] = c->reports;
+	}
+	return o;
+}
+
+bool others_has_gone_on(const struct story *s, const struct others *o, unsigned int i)
+{
+	const struct demo_client *c = &s->clients[i];
+
+	return c->proc.ended ||
+	       (c->reports >= o->reports[i] + REPORTS && c->now.done > o->report[i].done);
+}
+
+void others_undisturbed(const struct story *s, const struct others *o, const char *when)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < NR_CLIENTS; i++) {
+		const struct demo_client *c = &s->clients[i];
+		const struct report *was = &o->report[i], *is = &c->now;
+
+		if (!o->counts[i])
+			continue;
+		nr++;
+		UNTIL(others_has_gone_on(s, o, i), LIMIT);
+		claim(c->row.name,
+		      c->proc.pid && is->done > was->done && is->faults == was->faults &&
+			      is->sigbus == was->sigbus && is->errors == was->errors &&
+			      is->io_errors == was->io_errors && is->pauses == was->pauses &&
+			      is->regrants == was->regrants,
+		      "%s: goes on, %" PRIu64 " requests more; %" PRIu64 " extra faults, %" PRIu64
+		      " SIGBUS, %" PRIu64 " data errors",
+		      when, is->done - was->done, is->faults - was->faults,
+		      is->sigbus - was->sigbus, is->errors - was->errors);
+	}
+	claim(ME, nr >= 2, "%s: %u others were looked at", when, nr);
+}
