@@ -42,6 +42,10 @@
 #define WAITING_MAX 16u
 /* To have asked by, and to get a queue that is being reclaimed. */
 #define ASK_SECONDS 5.0
+/* Who has broken the device so often within such a time gets no queue until it is over: each
+ * time is a pause for all. */
+#define BREAKS_MAX 8u
+#define BREAK_SECONDS 10.0
 /* For the answer to PAUSE. */
 #define PAUSE_SECONDS 2.0
 /* How often the device and the leases are looked at when nothing happens. */
@@ -157,6 +161,11 @@ struct blkd {
 	double restart_noticed;
 	double blame_by; /* the device gave up, and nobody is known to have done it yet */
 	double unexplained; /* when that was so the last time */
+	struct {
+		uid_t uid;
+		double at;
+	} breaks[4 * BREAKS_MAX]; /* the last ones, in a circle */
+	unsigned int nr_breaks;
 };
 
 /* queue.c */
@@ -203,6 +212,7 @@ int pci_reset(struct blkd *b, char *why, size_t size);
 bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena, char *what,
 		      size_t size);
 int culprit_open(struct blkd *b);
+bool culprit_is_repeated(const struct blkd *b, uid_t uid);
 void culprit_look(struct blkd *b);
 
 /* fault.c */

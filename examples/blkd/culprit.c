@@ -24,6 +24,8 @@
 #define BLAME_SECONDS 0.2
 #define UNEXPLAINED_SECONDS 1.0
 
+#define BREAKS (sizeof(((struct blkd *)0)->breaks) / sizeof(((struct blkd *)0)->breaks[0]))
+
 /* Does this ring hold what a device may give up about? @what: a few words. */
 bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena, char *what,
 		      size_t size)
@@ -50,8 +52,20 @@ bool culprit_evidence(const struct blk_window *w, const void *table, const void 
 	return false;
 }
 
-static void tell(const struct queue *q, const char *what)
+bool culprit_is_repeated(const struct blkd *b, uid_t uid)
 {
+	unsigned int i, n = 0;
+	double t = now();
+
+	for (i = 0; i < BREAKS && i < b->nr_breaks; i++)
+		n += b->breaks[i].uid == uid && t - b->breaks[i].at < BREAK_SECONDS;
+	return n >= BREAKS_MAX;
+}
+
+static void tell(struct blkd *b, const struct queue *q, const char *what)
+{
+	b->breaks[b->nr_breaks % BREAKS].uid = q->holder.uid;
+	b->breaks[b->nr_breaks++ % BREAKS].at = now();
 	event("broken", "{s:i, s:i, s:I, s:s}", "queue", (int)q->nr, "pid", (int)q->holder.pid,
 	      "uid", (json_int_t)q->holder.uid, "what", what);
 }
@@ -71,7 +85,7 @@ static unsigned int find(struct blkd *b)
 		if (!culprit_evidence(&q->mem.w, q->mem.table, q->mem.arena, what, sizeof(what)))
 			continue;
 		found++;
-		tell(q, what);
+		tell(b, q, what);
 		if (q->state == QUEUE_LENT)
 			lease_end(b, q, BLK_END_BROKE_DEVICE);
 	}

@@ -11,6 +11,9 @@
 #include "blkd.h"
 #include "events.h"
 
+/* Messages of a holder that went which are looked at. */
+#define LAST_WORDS 8
+
 static uint32_t held_by(const struct blkd *b, uid_t uid)
 {
 	uint32_t i, n = 0;
@@ -174,6 +177,11 @@ static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
 		snprintf(why, WHY_MAX, "uid %u is not allowed here", c->peer.uid);
 		return -EACCES;
 	}
+	if (culprit_is_repeated(b, c->peer.uid)) {
+		snprintf(why, WHY_MAX, "uid %u broke the device %u times within %.0f s",
+			 c->peer.uid, BREAKS_MAX, BREAK_SECONDS);
+		return -EACCES;
+	}
 	if (ask->queue != BLK_ANY_QUEUE && (ask->queue < 0 || (uint32_t)ask->queue >= b->nr_queues)) {
 		snprintf(why, WHY_MAX, "queue %d: there are queues 0 to %u", ask->queue,
 			 b->nr_queues - 1);
@@ -304,15 +312,16 @@ void lease_let_go(struct blkd *b, struct queue *q, enum blk_end why)
 /* What a holder that went has sent before it did: it may have said goodbye. */
 static bool said_bye(struct conn *c)
 {
+	int left = LAST_WORDS, ret = 0;
 	struct blk_word word;
 	size_t len;
-	int ret;
 
-	do {
+	/* A child that has the socket may go on talking. */
+	while (!ret && left--) {
 		ret = barbuf_message_recv(c->watch.fd, &word, sizeof(word), &len, NULL);
 		if (!ret && len == sizeof(word) && word.kind == BLK_BYE)
 			return true;
-	} while (!ret);
+	}
 	return false;
 }
 

@@ -27,7 +27,7 @@
 #include "events.h"
 
 /* How long the used index has to stand still. */
-#define SETTLE_SECONDS 0.003
+#define SETTLE_SECONDS 0.005
 
 void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 {

@@ -14,6 +14,9 @@
  * 5. RESUME: what a lessee has not seen completed it submits again. Requests are reads and
  *    writes of whole blocks: done twice is as good as done once.
  *
+ * If the device does not start again, a reset by PCI follows (pci_reset.c), and if that does not
+ * help either, blkd ends.
+ *
  * A lessee that rings in spite of PAUSE rings a device in reset, or gets its own ring confused:
  * only its own descriptors are in reach of that ring.
  */
@@ -99,6 +102,7 @@ void restart_renewed(struct blkd *b)
 
 static void restart_now(struct blkd *b)
 {
+	char why[WHY_MAX] = "";
 	double start = now();
 	int ret;
 
@@ -109,8 +113,10 @@ static void restart_now(struct blkd *b)
 	}
 	b->restart = RESTART_NONE;
 	if (ret) {
-		device_gone(b, strerror(-ret));
-		control_answer_waiting(b, ret, "the device does not come back");
+		/* It is not as it should be: the bus has a stronger means. */
+		complain("the device does not come back from its reset: %s", strerror(-ret));
+		ret = pci_reset(b, why, sizeof(why));
+		control_answer_waiting(b, ret, why);
 		return;
 	}
 	restart_renewed(b);

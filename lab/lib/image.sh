@@ -70,6 +70,7 @@ image_ready() {
 	ln -s vfio-bind "$root/lab/bin/vfio-unbind"
 	install -m 755 "$lab_top/lab/guest/lab-monitor" "$root/lab/bin/lab-monitor"
 	cp "$lab_top/lab/guest/leaks" "$root/lab/leaks"
+	install -m 755 "$lab_top/lab/guest/clock-right" "$root/lab/clock-right"
 	image_modules "$1" "$2" "$root"
 	# A running guest may still be reading the old one.
 	(cd "$root" && find . | cpio -o -H newc --quiet -R 0:0) >"$image.new" ||

@@ -184,11 +184,10 @@ static int held(const struct question *q)
 	free_list(list, n);
 
 	if (!pid[0])
-		return barbuf__say(
-			q->text, q->size,
-			"%s or its IOMMU group is open in a process that this user cannot "
-			"see: ask again as root",
-			q->address);
+		return barbuf__say(q->text, q->size,
+				   "%s or its IOMMU group is open in a process that cannot be seen "
+				   "from here, or was a moment ago: try again, as root",
+				   q->address);
 	snprintf(self, sizeof(self), "%d", (int)getpid());
 	if (!strcmp(pid, self))
 		return barbuf__say(

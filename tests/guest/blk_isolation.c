@@ -483,8 +483,10 @@ static void broken_by(struct blkd *b, uint32_t head, uint32_t type)
 {
 	struct breaker k = { b, head, type };
 	size_t mark = blkd_mark(b);
-	pid_t pid = spawn(break_device, &k);
+	pid_t pid;
 
+	note("head %u, type %u", head, type);
+	pid = spawn(break_device, &k);
 	join(pid);
 	CHECK_EQ(event_int(blkd_event(b, mark, "broken", -1), "pid"), pid);
 	blkd_event(b, mark, "reclaim", 1);

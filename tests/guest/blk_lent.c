@@ -451,6 +451,22 @@ static void answer(const struct raw *r, uint32_t kind, uint32_t value)
 	CHECK_MSG(!ret || ret == -EPIPE, "%s", strerror_name(-ret));
 }
 
+int raw_refused(struct raw *r)
+{
+	union {
+		uint32_t kind;
+		struct blk_text text;
+	} m;
+	size_t len;
+
+	do {
+		CHECK_EQ(barbuf_message_recv(r->sock, &m, sizeof(m), &len, NULL), 0);
+	} while (m.kind == BLK_PING);
+	CHECK_EQ(m.kind, BLK_REFUSED);
+	CHECK_EQ(len, sizeof(m.text));
+	return m.text.error;
+}
+
 /* Takes one message and does what a client has to. */
 static struct blk_word take_message(struct raw *r)
 {
@@ -519,6 +535,19 @@ bool raw_answer(struct raw *r, uint32_t *why)
 		}
 	}
 	return false;
+}
+
+void raw_sleep(struct raw *r, unsigned int ms)
+{
+	uint64_t end = now_ns() + ms * 1000000ull;
+	uint32_t why;
+
+	do {
+		CHECK_MSG(!raw_answer(r, &why), "queue %u: the lease ended: %s", r->g.queue,
+			  blk_end_name(why));
+		if (ms)
+			sleep_ms(5);
+	} while (now_ns() < end);
 }
 
 /* blkd has closed its end, within some seconds; what it said before does not matter. */
@@ -595,8 +624,10 @@ unsigned int raw_reap(struct raw *r, unsigned int nr, unsigned int ms)
 	uint64_t end = now_ns() + ms * 1000000ull;
 	uint16_t got;
 
-	while ((got = raw_used_idx(r) - r->used) < nr && now_ns() < end)
+	while ((got = raw_used_idx(r) - r->used) < nr && now_ns() < end) {
+		raw_sleep(r, 0);
 		usleep(100);
+	}
 	if (got > nr)
 		got = nr;
 	r->used += got;

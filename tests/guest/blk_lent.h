@@ -87,8 +87,12 @@ void raw_close(struct raw *r);
 void raw_send(const struct raw *r, uint32_t kind, uint32_t value);
 /* Waits for a message of this kind, answering PING, PAUSE and RESUME meanwhile: its value. */
 uint32_t raw_wait(struct raw *r, uint32_t kind);
+/* Waits for REFUSED in a lease: its error. */
+int raw_refused(struct raw *r);
 /* Answers what is there, without waiting; true if the lease has ended, with *why. */
 bool raw_answer(struct raw *r, uint32_t *why);
+/* As a client that has nothing to do: its lease has to go on. */
+void raw_sleep(struct raw *r, unsigned int ms);
 bool raw_hung_up(const struct raw *r);
 
 uint64_t raw_sector(const struct raw *r, uint64_t block);

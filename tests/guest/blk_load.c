@@ -407,6 +407,8 @@ struct load *load_new(const struct blkd *b, struct ledger *ledger, uint32_t firs
 
 void load_start(struct load *l)
 {
+	pid_t pid;
+
 	l->state = LOAD_STARTED;
 	l->stop = 0;
 	l->fenced = 0;
@@ -414,10 +416,11 @@ void load_start(struct load *l)
 	l->result = 0;
 	l->done = 0;
 	l->why[0] = '\0';
-	l->pid = fork();
-	CHECK(l->pid >= 0);
-	if (l->pid == 0)
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0)
 		load_main(l);
+	l->pid = pid;
 }
 
 void load_check(const struct load *l)

@@ -22,6 +22,7 @@
 #define NOBODY 65534
 #define QUEUE 0 /* that changes hands */
 #define OTHERS 2
+#define SCRATCH 768 /* block that a predecessor tries to write */
 #define SHARE 1024u /* blocks of each of the others; the first are for the victims */
 
 /* The device, and how a queue of it is reclaimed. */
@@ -46,7 +47,7 @@ static const struct kind kinds[] = {
 
 static void start(struct blkd *b, const struct kind *k)
 {
-	const char *const more[] = { "--allow", "any", "--hang", slow_kernel() ? "10" : "2", NULL };
+	const char *const more[] = { "--allow", "any", "--hang", slow_kernel() ? "10" : "3", NULL };
 
 	blkd_start(b, k->model, more);
 }
@@ -333,6 +334,7 @@ static void read_by_wake_up(struct raw *r, uint32_t slot, uint64_t block)
 	memset(raw_data(r, slot), 0x5a, r->g.window.block_size);
 	raw_header(r, slot, VIRTIO_BLK_T_IN, raw_sector(r, block));
 	raw_head(r, blk_window_head(&r->g.window, slot, false));
+	raw_sleep(r, 0);
 	CHECK_EQ(raw_ring(r), 0);
 	CHECK_MSG(poll(&p, 1, slow_kernel() ? 50000 : 10000) == 1,
 		  "no wake-up; the used index is %u, awaited %u", raw_used_idx(r), r->used + 1);
@@ -417,7 +419,7 @@ static int undead(void *arg)
 	struct stage *s = arg;
 	uint64_t one = 1;
 	struct raw r;
-	uint32_t i;
+	uint32_t i, round = 0;
 
 	drop_to(NOBODY);
 	raw_open(&r, s->b, QUEUE, 0, 0);
@@ -432,11 +434,11 @@ static int undead(void *arg)
 		uint64_t eaten;
 
 		for (i = 0; i < r.g.window.depth; i++) {
-			/* Would overwrite what the successor reads. */
-			raw_header(&r, i, VIRTIO_BLK_T_OUT, raw_sector(&r, 64 + i));
-			memset(raw_data(&r, i), 0xee, 64);
+			raw_header(&r, i, VIRTIO_BLK_T_OUT, raw_sector(&r, SCRATCH + i));
+			memset(raw_data(&r, i), round, 64);
 			raw_head(&r, blk_window_head(&r.g.window, i, true));
 		}
+		round++;
 		ring_in_vain(&r, s);
 		/* Eat its wake-ups, and now and then make one up. */
 		for (i = 0; i < 64; i++) {
@@ -447,8 +449,24 @@ static int undead(void *arg)
 	return 0;
 }
 
+/* Until its queue is reclaimed the device may take up what it still puts into the ring, and write
+ * where it was allowed to. From then on nothing. */
+static void look_at_scratch(struct raw *r, uint8_t *seen, bool same)
+{
+	const uint32_t size = r->g.window.block_size;
+	uint32_t i;
+
+	for (i = 0; i < r->g.window.depth; i++) {
+		CHECK_EQ(raw_read(r, 0, SCRATCH + i), VIRTIO_BLK_S_OK);
+		CHECK_MSG(!same || memcmp(seen + i * size, raw_data(r, 0), size) == 0,
+			  "block %u was written by who had it before", SCRATCH + i);
+		memcpy(seen + i * size, raw_data(r, 0), size);
+	}
+}
+
 static void predecessor_goes_on(const struct kind *k)
 {
+	static uint8_t seen[BLK_DEPTH_MAX * DISK_BLOCK];
 	struct ledger *ledger = ledger_new(false);
 	int log = log_open();
 	struct pollfd p = { .events = POLLIN };
@@ -456,6 +474,7 @@ static void predecessor_goes_on(const struct kind *k)
 	struct others o;
 	struct blkd b;
 	struct raw r;
+	uint64_t count;
 	pid_t pid;
 
 	start(&b, k);
@@ -468,9 +487,14 @@ static void predecessor_goes_on(const struct kind *k)
 	blkd_event(&b, 0, "reclaim", QUEUE);
 
 	raw_open(&r, &b, QUEUE, 0, 0);
+	OK(fcntl(r.event_fd, F_SETFL, O_NONBLOCK));
 	check_fresh(&r, s);
 	look_at_others(&o);
+	look_at_scratch(&r, seen, false);
 	use(&r, slow_kernel() ? 150 : 400);
+	look_at_scratch(&r, seen, true);
+	while (read(r.event_fd, &count, sizeof(count)) > 0)
+		;
 	/* No wake-up that is not its own. */
 	p.fd = r.event_fd;
 	CHECK_EQ(poll(&p, 1, 200), 0);
@@ -513,10 +537,10 @@ static void in_flight(const struct kind *k)
 	raw_open(&r, &b, QUEUE, 0, 0);
 	for (i = 0; i < r.g.window.depth; i++)
 		memset(raw_data(&r, i), 0xa5, r.g.window.block_size);
-	sleep_ms(1500);
+	raw_sleep(&r, 1500);
 	CHECK_EQ(raw_used_idx(&r), 0);
 	throttle(k, 0);
-	sleep_ms(500);
+	raw_sleep(&r, 500);
 	CHECK_EQ(raw_used_idx(&r), 0);
 	for (i = 0; i < r.g.window.depth * r.g.window.block_size; i++)
 		CHECK_MSG(raw_data(&r, 0)[i] == 0xa5, "byte %u of the data was written", i);

@@ -95,7 +95,7 @@ static void holders(void)
 	fresh_kernel();
 	CHECK(says(A0, -EBUSY,
 		   A0
-		   " or its IOMMU group is open in a process that this user cannot see: ask again "
+		   " or its IOMMU group is open in a process that cannot be seen from here, or was a moment ago: try again, "
 		   "as root"),
 	      "%s", text);
 	k.process = (struct fake_process){ "4711", "/dev/vfio/12", "qemu" };
@@ -109,7 +109,7 @@ static void holders(void)
 		   "process 4711 (?) has /dev/vfio/devices/vfio0 open, and only one at a time can"),
 	      "%s", text);
 	k.process.open = "/dev/vfio/1";
-	CHECK(!says(A0, -EBUSY, "") && strstr(text, "cannot see"), "another group's is none");
+	CHECK(!says(A0, -EBUSY, "") && strstr(text, "cannot be seen"), "another group's is none");
 	snprintf(self, sizeof(self), "%d", (int)getpid());
 	k.process = (struct fake_process){ self, "/dev/vfio/12", "x" };
 	snprintf(want, sizeof(want),

@@ -281,6 +281,24 @@ static void tables(void)
 	table(BLK_READ_ONLY | BLK_FIXED, 512, 3, 512);
 }
 
+/* Rings are enabled before it is known what they are lent for. */
+static void same_rings(void)
+{
+	static const uint32_t flags[] = { 0, BLK_READ_ONLY, BLK_READ_ONLY | BLK_FIXED };
+	struct blk_window a = window(0, 512, 64, 65536), w;
+	unsigned int i, depth, differ = 0;
+
+	REQUIRE(blk_window_layout(&a, PAGE) == 0, "laid out");
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		for (depth = 1; depth <= 64; depth++) {
+			w = window(flags[i], 512, depth, 512u << depth % 8);
+			differ += blk_window_layout(&w, PAGE) != 0 || w.used != a.used ||
+				  w.table_size != a.table_size || w.arena_size > a.arena_size;
+		}
+	}
+	CHECK(!differ, "rings are where they are whatever flags, depth and block, in no more room");
+}
+
 /*
  * One bit that is not as laid out is refused, in any field. But BLK_READ_ONLY without
  * BLK_FIXED moves no part: either way it is a window such as there may be.
@@ -319,6 +337,7 @@ int main(void)
 	limits();
 	depths();
 	tables();
+	same_rings();
 	hostile(0);
 	hostile(BLK_READ_ONLY);
 	hostile(BLK_READ_ONLY | BLK_FIXED);
