@@ -145,7 +145,7 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 
 	q->state = QUEUE_LENT;
 	q->conn = c;
-	q->since = now();
+	q->since = q->checked = now();
 	q->done = q->looked = 0;
 	q->leases++;
 	q->grant.window = *w;
@@ -361,6 +361,14 @@ static void look_at(struct blkd *b, struct queue *q, double t)
 	if (c->leave_by && t >= c->leave_by) {
 		lease_end(b, q, BLK_END_OVERSTAYED);
 		return;
+	}
+	/* Somebody else may have revoked it, such as `barbuf revoke`: its holder waits for our word. */
+	if (t - q->checked >= CHECK_SECONDS) {
+		q->checked = t;
+		if (barbuf_buffer_check(q->doorbell) == -EBADFD) {
+			lease_end(b, q, BLK_END_REVOKED);
+			return;
+		}
 	}
 	if (!b->o.hang)
 		return;
