@@ -78,7 +78,8 @@ uint32_t blk_window_depth(uint32_t queue_size, uint32_t flags);
  */
 void blk_window_fill(const struct blk_window *w, void *table, uint64_t iova, uint64_t first_sector);
 
-/* The head of a slot's chain, to be put into the available ring. */
+/* The head of a slot's chain, to be put into the available ring. @write: not of a read-only
+ * window, which has no such chain. */
 uint16_t blk_window_head(const struct blk_window *w, uint32_t slot, bool write);
 
 /* Which slot a head is of, or -EINVAL: it heads no chain. */

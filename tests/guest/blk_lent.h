@@ -135,8 +135,10 @@ bool block_is(const uint8_t *data, uint32_t block, uint32_t version);
 /* All of the disk, as the kernel's own driver reads it; then the device is vfio-pci's again.
  * At most DISK_BLOCKS; to be freed. */
 uint8_t *disk_read(const char *model, uint32_t *blocks);
-/* The blocks that are not as the ledger has it; each of the first is explained. */
-uint32_t disk_check(const uint8_t *disk, uint32_t blocks, const struct ledger *ledger);
+/* The blocks that are not as the ledger has it, the first of which are explained; *unknown: those
+ * that it does not know. */
+uint32_t disk_check(const uint8_t *disk, uint32_t blocks, const struct ledger *ledger,
+		    uint32_t *unknown);
 
 /* A load ----------------------------------------------------------------------------*/
 

@@ -159,16 +159,23 @@ uint8_t *disk_read(const char *model, uint32_t *blocks)
 	return disk;
 }
 
-uint32_t disk_check(const uint8_t *disk, uint32_t blocks, const struct ledger *ledger)
+uint32_t disk_check(const uint8_t *disk, uint32_t blocks, const struct ledger *ledger,
+		    uint32_t *unknown)
 {
 	uint32_t i, bad = 0;
+
+	*unknown = 0;
 
 	for (i = 0; i < blocks; i++) {
 		const uint8_t *data = disk + (size_t)i * DISK_BLOCK;
 		uint32_t stable = ledger->block[i].stable;
 		uint32_t pending = ledger->block[i].pending;
 
-		if (stable == LEDGER_UNKNOWN || block_allowed(data, i, stable, pending))
+		if (stable == LEDGER_UNKNOWN) {
+			(*unknown)++;
+			continue;
+		}
+		if (block_allowed(data, i, stable, pending))
 			continue;
 		if (bad++ < 8)
 			explain_block(data, i, stable, pending);

@@ -513,15 +513,15 @@ EACH_KIND(predecessor_goes_on)
 
 /* Requests are with the device when their owner dies: nothing of them may come later, in
  * memory or in a ring. */
-static void in_flight(const struct kind *k)
+static int with_requests_held_up(void *arg)
 {
+	const struct kind *k = arg;
 	int log = log_open();
 	size_t mark;
 	struct blkd b;
 	struct raw r;
 	uint32_t i;
 
-	throttle(k, 0);
 	start(&b, k);
 	mark = blkd_mark(&b);
 	raw_open(&r, &b, QUEUE, 0, 0);
@@ -550,6 +550,16 @@ static void in_flight(const struct kind *k)
 	raw_close(&r);
 	blkd_stop(&b);
 	check_no_iommu_fault(log);
+	return 0;
+}
+
+static void in_flight(const struct kind *k)
+{
+	int status = wait_end(spawn(with_requests_held_up, (void *)k), "in_flight");
+
+	/* Also for those who come after a failure. */
+	throttle(k, 0);
+	CHECK_EQ(status, 0);
 }
 EACH_KIND(in_flight)
 

@@ -336,7 +336,7 @@ static void run(void)
 {
 	const char *const more[] = { "--allow", "any", "--hang", slow_kernel() ? "10" : "2", NULL };
 	uint64_t began, next, told;
-	uint32_t blocks, bad;
+	uint32_t blocks, bad, unknown;
 	uint8_t *disk;
 	unsigned int i;
 	int log = log_open();
@@ -381,10 +381,11 @@ static void run(void)
 
 	/* By somebody who knows nothing of all this. */
 	disk = disk_read("blk", &blocks);
-	bad = disk_check(disk, blocks, soak.ledger);
+	bad = disk_check(disk, blocks, soak.ledger, &unknown);
 	CHECK_EQ(blocks, DISK_BLOCKS);
 	CHECK_MSG(bad == 0, "%u of %u blocks are not what was written", bad, blocks);
-	note("%u blocks of the disk are what was written, read by the kernel's driver", blocks);
+	note("%u blocks of the disk are what was written, read by the kernel's driver; %u were not used",
+	     blocks - unknown, unknown);
 }
 
 /* Seconds, or with an m minutes. */
