@@ -34,7 +34,9 @@
 /* Of a device that has more, only so many are used. */
 #define QUEUES_MAX 64u
 /* IOVA windows of a queue: memory that is made anew is not where the last was. */
-#define WINDOWS 4u
+#define WINDOWS 16u
+/* How long a device that has reset a queue may go on with what it had begun: see reclaim.c, 5. */
+#define RETIRED_SECONDS 5.0
 /* Connections in all; a few of them are for who controls blkd. */
 #define CONNECTIONS_MAX 64u
 #define CONNECTIONS_RESERVED 4u
@@ -75,6 +77,10 @@ struct queue {
 	enum queue_state state;
 	struct memory mem;
 	uint32_t made; /* how often: which of its windows is next */
+	struct {
+		struct memory mem;
+		double until;
+	} retired[WINDOWS]; /* the memory of leases that are over, each in its window */
 	int irq; /* eventfd of this memory's life, or -1 */
 
 	struct barbuf_buffer *doorbell; /* while lent */
@@ -87,12 +93,14 @@ struct queue {
 	double checked; /* whether the doorbell still stands */
 	uint64_t done;
 	uint16_t looked; /* used index when .done was counted */
+	uint16_t promised; /* the furthest available index seen: an honest one never goes back */
 	uint64_t leases;
 
 	double noticed; /* when its lease ended */
 	double drained_by;
 	double still_since;
 	uint16_t still_at;
+	uint16_t rung_for; /* available index when the primary rang */
 };
 
 enum conn_pause { CONN_RUNS, CONN_TOLD, CONN_PAUSED };
@@ -174,11 +182,15 @@ struct blkd {
 /* queue.c */
 int queue_provision(struct blkd *b, struct queue *q);
 void queue_drop(struct blkd *b, struct queue *q);
+bool queue_can_retire(const struct queue *q);
+void queue_retire(struct blkd *b, struct queue *q);
+void queue_free_retired(struct queue *q, bool all);
 struct virtio_blk_queue queue_rings(const struct blkd *b, const struct queue *q);
 int queue_enable(struct blkd *b, struct queue *q);
 int queue_start_all(struct blkd *b);
 void queue_rewind(struct blkd *b, struct queue *q);
 int queue_ring(struct blkd *b, struct queue *q);
+bool queue_has_taken_back(struct queue *q);
 void queue_count(struct queue *q);
 uint64_t queue_first_sector(const struct blkd *b, const struct queue *q);
 

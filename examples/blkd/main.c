@@ -396,8 +396,10 @@ static void give_back(struct blkd *b)
 
 	if (b->virtio)
 		virtio_blk_reset(b->virtio);
-	for (i = 0; b->queues && i < b->nr_queues; i++)
+	for (i = 0; b->queues && i < b->nr_queues; i++) {
+		queue_free_retired(&b->queues[i], true);
 		queue_drop(b, &b->queues[i]);
+	}
 	virtio_blk_close(b->virtio);
 	barbuf_device_close(b->dev);
 	free(b->rings);

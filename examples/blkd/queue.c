@@ -59,16 +59,49 @@ int queue_provision(struct blkd *b, struct queue *q)
 	return ret;
 }
 
-/* The device must be done with it: reset, or this queue of it. */
+static void unwire(struct blkd *b, struct queue *q)
+{
+	if (q->irq < 0)
+		return;
+	virtio_blk_irq(b->virtio, VIRTIO_BLK_VECTOR_QUEUE(q->nr), -1);
+	close(q->irq);
+	q->irq = -1;
+}
+
+/* The device must have been reset. */
 void queue_drop(struct blkd *b, struct queue *q)
 {
-	if (q->irq >= 0) {
-		virtio_blk_irq(b->virtio, VIRTIO_BLK_VECTOR_QUEUE(q->nr), -1);
-		close(q->irq);
-		q->irq = -1;
-	}
+	unwire(b, q);
 	memory_drop(&q->mem);
 	q->state = QUEUE_EMPTY;
+}
+
+/* Is the next window free? If not, this queue was reset often in a short time. */
+bool queue_can_retire(const struct queue *q)
+{
+	return !q->retired[q->made % WINDOWS].mem.container;
+}
+
+/* This queue was reset. What it stood on stays as it is, out of everyone's use: see reclaim.c, 5. */
+void queue_retire(struct blkd *b, struct queue *q)
+{
+	uint32_t window = (q->made - 1) % WINDOWS;
+
+	unwire(b, q);
+	q->retired[window].mem = q->mem;
+	q->retired[window].until = now() + RETIRED_SECONDS;
+	q->mem.container = NULL;
+	q->state = QUEUE_EMPTY;
+}
+
+/* @all: the device was reset. Else what is old enough. */
+void queue_free_retired(struct queue *q, bool all)
+{
+	uint32_t i;
+
+	for (i = 0; i < WINDOWS; i++)
+		if (all || now() >= q->retired[i].until)
+			memory_drop(&q->retired[i].mem);
 }
 
 struct virtio_blk_queue queue_rings(const struct blkd *b, const struct queue *q)
@@ -119,7 +152,7 @@ void queue_rewind(struct blkd *b, struct queue *q)
 	if (ret)
 		complain("queue %u: its arena is out of the device's reach: %s", q->nr,
 			 strerror(-ret));
-	q->looked = 0;
+	q->looked = q->promised = 0;
 }
 
 /* Ring its doorbell, as its holder does, but through the device fd. */
@@ -142,6 +175,17 @@ int queue_ring(struct blkd *b, struct queue *q)
 	return 0;
 }
 
+/* Is the available index behind what was seen of it before? Then its holder hides requests that
+ * the device has. */
+bool queue_has_taken_back(struct queue *q)
+{
+	int16_t ahead = memory_avail_index(&q->mem) - q->promised;
+
+	if (ahead > 0)
+		q->promised += ahead;
+	return ahead < 0;
+}
+
 /* The ring's index has 16 bits: looked at often enough, it counts. */
 void queue_count(struct queue *q)
 {
@@ -149,4 +193,5 @@ void queue_count(struct queue *q)
 
 	q->done += (uint16_t)(used - q->looked);
 	q->looked = used;
+	queue_has_taken_back(q);
 }

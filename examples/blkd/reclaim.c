@@ -4,22 +4,25 @@
  *
  * 1. The doorbell is revoked (lease.c). From here on the holder cannot start the device on
  *    anything; what it still has is memory. It may go on writing its arena.
- * 2. The primary rings the doorbell once. What the holder had made available but not rung for
+ * 2. The primary rings the doorbell. What the holder had made available but not rung for
  *    would else never be used, and look for ever like something in flight.
  * 3. The device drains: the used index has caught up with the available index and stands still
  *    for SETTLE_SECONDS. A reset of the queue should do without (2.6.1), but QEMU 7.2's device
  *    does not cancel what it has begun: such a request would be completed later, into the ring
- *    of the next holder. The available index is the holder's word: one that lies can only make
- *    us wait, until --drain and for no longer, or hurry us on, which a device that is as virtio
- *    has it does not mind.
+ *    of the next holder. The available index is the holder's word: one that lies can make us
+ *    wait, until --drain and for no longer, or hurry us on. An index that was seen to go back
+ *    is not believed: the device is restarted.
  * 4. The queue is reset. If the device cannot do that, or has not drained, all of it is restarted
  *    (restart.c): after a reset of the device nothing is in flight anywhere.
- * 5. Only now the memory leaves the IOMMU: unmapped before, the device would fault on it, or by
- *    a translation that it has cached write into pages that are somebody else's by then.
+ * 5. After a reset of the queue alone the memory is retired: nobody uses it, and it stays pinned
+ *    and in the IOMMU until the device is reset or RETIRED_SECONDS have passed. So what a device
+ *    writes late, because its holder has lied in 3, lands in pages that are nobody else's; the
+ *    entry in the next holder's used ring is one that this holder did not submit. Given back at
+ *    once they could be anybody's, and an IOMMU does not stop a device that has translated
+ *    before. After a reset of the device it is unmapped and freed at once.
  * 6. New memory, all zero, at other IOVAs, and a new eventfd; the queue is enabled on them.
  *    Nothing of the predecessor's is used again, so there is nothing of it that could be seen, and
- *    what it kept (its memfds, its eventfd) leads nowhere. Where the device should write late all
- *    the same, it is stopped by the IOMMU, and the message tells whose window it was.
+ *    what it kept (its memfds, its eventfd) leads nowhere.
  */
 #include <string.h>
 
@@ -45,6 +48,7 @@ void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 	q->drained_by = now() + b->o.drain;
 	q->still_since = q->noticed;
 	q->still_at = memory_used_index(&q->mem);
+	q->rung_for = memory_avail_index(&q->mem);
 	queue_ring(b, q);
 }
 
@@ -56,11 +60,16 @@ void reclaim_done(struct blkd *b, struct queue *q, const char *how)
 	      (int)((now() - q->noticed) * 1e6));
 }
 
-static bool has_drained(struct queue *q, double t)
+static bool has_drained(struct blkd *b, struct queue *q, double t)
 {
-	uint16_t used = memory_used_index(&q->mem);
+	uint16_t used = memory_used_index(&q->mem), avail = memory_avail_index(&q->mem);
 
-	if (used != q->still_at || used != memory_avail_index(&q->mem)) {
+	/* Made available while the doorbell was revoked: nobody else has rung for it. */
+	if (avail != q->rung_for) {
+		q->rung_for = avail;
+		queue_ring(b, q);
+	}
+	if (used != q->still_at || used != avail) {
 		q->still_at = used;
 		q->still_since = t;
 		return false;
@@ -79,12 +88,16 @@ static void renew(struct blkd *b, struct queue *q)
 {
 	int ret;
 
+	if (!queue_can_retire(q)) {
+		restart_for(b, q, "it was reset often of late");
+		return;
+	}
 	ret = virtio_blk_queue_reset(b->virtio, q->nr);
 	if (ret) {
 		restart_for(b, q, "its reset failed");
 		return;
 	}
-	queue_drop(b, q);
+	queue_retire(b, q);
 	/* Without memory it stays empty, and is tried again. */
 	if (queue_provision(b, q))
 		return;
@@ -114,13 +127,16 @@ void reclaim_look(struct blkd *b)
 	for (i = 0; i < b->nr_queues && b->restart == RESTART_NONE; i++) {
 		struct queue *q = &b->queues[i];
 
+		queue_free_retired(q, false);
 		if (q->state == QUEUE_EMPTY && t - q->noticed > 1) {
 			q->noticed = t;
 			try_again(b, q);
 		}
 		if (q->state != QUEUE_DRAINING)
 			continue;
-		if (has_drained(q, t))
+		if (queue_has_taken_back(q))
+			restart_for(b, q, "its holder has taken back requests");
+		else if (has_drained(b, q, t))
 			renew(b, q);
 		else if (t >= q->drained_by)
 			restart_for(b, q, "it did not drain in time");

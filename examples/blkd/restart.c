@@ -78,6 +78,7 @@ void restart_renew(struct blkd *b)
 	for (i = 0; i < b->nr_queues; i++) {
 		struct queue *q = &b->queues[i];
 
+		queue_free_retired(q, true);
 		if (q->state == QUEUE_LENT)
 			queue_count(q);
 		if (q->state == QUEUE_LENT || q->state == QUEUE_FREE) {
