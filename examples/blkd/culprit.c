@@ -41,8 +41,8 @@ bool culprit_evidence(const struct blk_window *w, const void *table, const void 
 		return true;
 	}
 	for (; from != to; from++) {
-		uint16_t head = __atomic_load_n(&avail->ring[from % w->queue_size],
-						__ATOMIC_RELAXED);
+		uint16_t head =
+			__atomic_load_n(&avail->ring[from % w->queue_size], __ATOMIC_RELAXED);
 
 		if (blk_window_slot(w, head) < 0) {
 			snprintf(what, size, "head %u in its available ring", head);
