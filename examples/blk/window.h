@@ -47,7 +47,7 @@ struct blk_window {
 	uint32_t depth; /* slots, 1 to BLK_DEPTH_MAX */
 	uint32_t block_size; /* bytes of a slot's data, a power of two */
 	uint32_t used; /* in the table, on a page of its own; the descriptors are at 0 */
-	uint32_t fixed_headers; /* in the table, which has room for them always; 0 without BLK_FIXED */
+	uint32_t fixed_headers; /* in the table, always room for them; 0 without BLK_FIXED */
 	uint32_t table_size; /* whole pages */
 	uint32_t headers; /* in the arena, 16 bytes a slot; the available ring is at 0 */
 	uint32_t status; /* in the arena, one byte a slot */

@@ -145,7 +145,7 @@ struct blkd {
 
 	struct queue *queues; /* as many as are used */
 	uint32_t nr_queues;
-	struct virtio_blk_queue *rings; /* of all that the device has: those not used stay disabled */
+	struct virtio_blk_queue *rings; /* of all that there are: those not used stay off */
 	struct barbuf_leases *table; /* ends of holders */
 	struct conn *conns[CONNECTIONS_MAX];
 	size_t nr_conns;

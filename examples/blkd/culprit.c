@@ -2,10 +2,12 @@
 /*
  * The device has given up (DEVICE_NEEDS_RESET, virtio 1.2, 2.1.1): who did it?
  *
- * Clients write one thing that can do that: the available ring. It still has what the device
+ * Clients write two things that can do that. The available ring still has what the device
  * stumbled over, behind the used index, unless its writer has been quick to cover it: an index
- * further ahead than there are slots, or a head that heads no chain. This is evidence of bad
- * manners rather than of the deed; who is found so has no claim to a queue in either case.
+ * further ahead than there are slots, or a head that heads no chain. And the headers of what it
+ * names, where they are not fixed: QEMU 7.2 gives up at a discard whose chain has no room for its
+ * segment, as a read chain. This is evidence of bad manners rather than of the deed; who is found
+ * so has no claim to a queue in either case.
  *
  * If nobody is found, the device restarts for all of them, and not more often than once a second.
  */
@@ -15,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <linux/virtio_blk.h>
 #include <linux/virtio_ring.h>
 
 #include "blkd.h"
@@ -26,12 +29,20 @@
 
 #define BREAKS (sizeof(((struct blkd *)0)->breaks) / sizeof(((struct blkd *)0)->breaks[0]))
 
+/* What this driver's clients ask for; the identity is harmless. */
+static bool is_usual(uint32_t type)
+{
+	return type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_FLUSH ||
+	       type == VIRTIO_BLK_T_GET_ID;
+}
+
 /* Does this ring hold what a device may give up about? @what: a few words. */
 bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena, char *what,
 		      size_t size)
 {
 	const struct vring_used *used = (const void *)((const char *)table + w->used);
 	const struct vring_avail *avail = arena;
+	const struct virtio_blk_outhdr *headers = (const void *)((const char *)arena + w->headers);
 	uint16_t from = __atomic_load_n(&used->idx, __ATOMIC_ACQUIRE);
 	uint16_t to = __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE);
 
@@ -41,11 +52,18 @@ bool culprit_evidence(const struct blk_window *w, const void *table, const void 
 		return true;
 	}
 	for (; from != to; from++) {
-		uint16_t head = __atomic_load_n(&avail->ring[from % w->queue_size],
-						__ATOMIC_RELAXED);
+		uint16_t head =
+			__atomic_load_n(&avail->ring[from % w->queue_size], __ATOMIC_RELAXED);
+		int slot = blk_window_slot(w, head);
+		uint32_t type;
 
-		if (blk_window_slot(w, head) < 0) {
+		if (slot < 0) {
 			snprintf(what, size, "head %u in its available ring", head);
+			return true;
+		}
+		type = __atomic_load_n(&headers[slot].type, __ATOMIC_RELAXED);
+		if (!(w->flags & BLK_FIXED) && !is_usual(type)) {
+			snprintf(what, size, "a request of type %u", type);
 			return true;
 		}
 	}

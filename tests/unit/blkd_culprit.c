@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/virtio_blk.h>
 #include <linux/virtio_ring.h>
 
 #include "blkd.h"
@@ -100,10 +101,33 @@ static void read_only(void)
 	end();
 }
 
+static void headers(void)
+{
+	struct virtio_blk_outhdr *h;
+	unsigned int fixed;
+
+	for (fixed = 0; fixed < 2; fixed++) {
+		begin(fixed ? BLK_READ_ONLY | BLK_FIXED : BLK_READ_ONLY, 20);
+		h = (void *)((char *)arena + w.headers);
+		put(0, 3);
+		ring(0, 1);
+		h[1].type = VIRTIO_BLK_T_GET_ID;
+		h[2].type = VIRTIO_BLK_T_DISCARD;
+		CHECK(!evidence(), "a header that no request names counts for nothing");
+		h[1].type = VIRTIO_BLK_T_DISCARD;
+		if (fixed)
+			CHECK(!evidence(), "nor does one where the device reads another");
+		else
+			CHECK(evidence() && strstr(what, "type 11"), "a discard: %s", what);
+		end();
+	}
+}
+
 int main(void)
 {
 	read_write();
 	wraps();
 	read_only();
+	headers();
 	return tap_done();
 }
