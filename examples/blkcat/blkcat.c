@@ -23,7 +23,7 @@ static const char usage[] =
 	"  --write          copy from standard input, to its end, which is a block's\n"
 	"  --flush          when done have the device flush its cache\n"
 	"  --queue N        that queue, not any\n"
-	"  --depth N        requests in flight, 1 to 64 (16)\n"
+	"  --depth N        requests in flight, 1 to 64 (as many as there are)\n"
 	"  --confine        once the lease is there, allow only the system calls it needs\n"
 	"\n"
 	"Exit status: 0 all was copied; 1 not; 2 wrong usage; 3 the lease was taken back before.\n";
@@ -293,6 +293,11 @@ static int run(struct cat *cat)
 
 	if (!arg_fit_blocks("--block", facts, cat->first, &cat->count))
 		return -EINVAL;
+	if (facts->window.flags & BLK_FIXED && cat->first + cat->count > facts->window.depth) {
+		warnx("--block: %ju+%ju: in this lease each block has a request of its own, and there are %u",
+		      (uintmax_t)cat->first, (uintmax_t)cat->count, facts->window.depth);
+		return -EINVAL;
+	}
 	if (cat->confine) {
 		ret = syscalls_restrict();
 		if (ret) {
@@ -366,7 +371,7 @@ static int parse(struct cat *cat, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cat cat = {
-		.client = { .queue = BLK_ANY_QUEUE, .depth = 16, .primary = (uid_t)-1 },
+		.client = { .queue = BLK_ANY_QUEUE, .depth = 0, .primary = (uid_t)-1 },
 	};
 	char why[300];
 	int ret;

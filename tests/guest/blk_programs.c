@@ -618,9 +618,14 @@ static void holds(void)
 static void policy(void)
 {
 	prepare();
-	serve("65534,queues=1,ro,fixed,window=100+8");
+	serve("65534,queues=1,ro,fixed,window=100+50");
 	CHECK_MSG(RUN("cat", NULL, "blkcat", "socket") == 0, "%s", said("cat"));
-	CHECK(file_is("cat.out", disk + 100 * BLOCK, 8 * BLOCK));
+	CHECK(file_is("cat.out", disk + 100 * BLOCK, 50 * BLOCK));
+	CHECK_EQ(RUN("few", NULL, "blkcat", "socket", "--depth", "16"), 1);
+	CHECK_MSG(strstr(said("few"),
+			 "0+50: in this lease each block has a request of its own, and "
+			 "there are 16"),
+		  "%s", said("few"));
 	CHECK_MSG(RUN("load", NULL, "blkload", "socket", "--requests", "500", "--depth", "64") == 0,
 		  "%s", said("load"));
 	CHECK_MSG(RUN("some", NULL, "blkload", "socket", "--requests", "50", "--blocks", "3+2") ==
