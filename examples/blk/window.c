@@ -64,10 +64,10 @@ int blk_window_layout(struct blk_window *w, uint32_t page)
 	 */
 	n.used = align(n.queue_size * sizeof(struct vring_desc), page) +
 		 sizeof(struct vring_used_elem) - offsetof(struct vring_used, ring);
-	n.table_size = align(n.used + offsetof(struct vring_used, ring) +
-				     n.queue_size * sizeof(struct vring_used_elem) +
-				     sizeof(__virtio16),
-			     page);
+	n.table_size =
+		align(n.used + offsetof(struct vring_used, ring) +
+			      n.queue_size * sizeof(struct vring_used_elem) + sizeof(__virtio16),
+		      page);
 	if (n.flags & BLK_FIXED)
 		n.fixed_headers = n.table_size;
 	/* Room for them in any case: so a queue's rings are where they are whatever it is lent for. */

@@ -47,7 +47,7 @@ struct blk_window {
 	uint32_t depth; /* slots, 1 to BLK_DEPTH_MAX */
 	uint32_t block_size; /* bytes of a slot's data, a power of two */
 	uint32_t used; /* in the table, on a page of its own; the descriptors are at 0 */
-	uint32_t fixed_headers; /* in the table, which has room for them always; 0 without BLK_FIXED */
+	uint32_t fixed_headers; /* in the table, always room for them; 0 without BLK_FIXED */
 	uint32_t table_size; /* whole pages */
 	uint32_t headers; /* in the arena, 16 bytes a slot; the available ring is at 0 */
 	uint32_t status; /* in the arena, one byte a slot */
@@ -78,7 +78,8 @@ uint32_t blk_window_depth(uint32_t queue_size, uint32_t flags);
  */
 void blk_window_fill(const struct blk_window *w, void *table, uint64_t iova, uint64_t first_sector);
 
-/* The head of a slot's chain, to be put into the available ring. */
+/* The head of a slot's chain, to be put into the available ring. @write: not of a read-only
+ * window, which has no such chain. */
 uint16_t blk_window_head(const struct blk_window *w, uint32_t slot, bool write);
 
 /* Which slot a head is of, or -EINVAL: it heads no chain. */

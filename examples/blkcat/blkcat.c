@@ -165,13 +165,13 @@ static int copy_out(struct cat *cat)
 {
 	uint64_t end = cat->first + cat->count, next = cat->first, out = cat->first;
 	uint32_t size = blk_client_facts(cat->c)->window.block_size;
-	int ret = 0;
+	static char block[BLK_BLOCK_MAX];
+	int ret, slot;
 
 	while (out < end) {
 		/* In flight are the blocks from out to next: they come in any order. */
 		while (next < end && next - out < BLK_DEPTH_MAX) {
-			int slot = slot_for(cat, next);
-
+			slot = slot_for(cat, next);
 			if (slot < 0)
 				break;
 			ret = blk_client_submit(cat->c, slot, BLK_OP_READ, next);
@@ -191,14 +191,15 @@ static int copy_out(struct cat *cat)
 			continue;
 		}
 		ret = blk_client_ring(cat->c);
-		if (!ret)
-			ret = put_out(
-				cat, blk_client_data(cat->c, cat->blocks[out % BLK_DEPTH_MAX].slot),
-				size);
 		if (ret)
 			return ret;
-		blk_client_put(cat->c, cat->blocks[out % BLK_DEPTH_MAX].slot);
-		out++;
+		/* Not out of the slot: while a pipe is waited for, slots may move. */
+		slot = cat->blocks[out++ % BLK_DEPTH_MAX].slot;
+		memcpy(block, blk_client_data(cat->c, slot), size);
+		blk_client_put(cat->c, slot);
+		ret = put_out(cat, block, size);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }

@@ -59,7 +59,7 @@ static uint64_t some_seed(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (t.tv_sec * 1000000000ull + t.tv_nsec) / 1000 << 16 ^ getpid();
+	return ((t.tv_sec * 1000000000ull + t.tv_nsec) << 10 ^ getpid()) & INT64_MAX;
 }
 
 static bool parse_one(struct load_options *o, int opt)
@@ -88,7 +88,8 @@ static bool parse_one(struct load_options *o, int opt)
 	case 'v':
 		return parse_verify(optarg, &o->verify);
 	case 'S':
-		return arg_number("--seed", optarg, 0, UINT64_MAX, &o->seed);
+		/* As JSON has it, too. */
+		return arg_number("--seed", optarg, 0, INT64_MAX, &o->seed);
 	case 'p':
 		o->client.poll = true;
 		return true;

@@ -23,18 +23,19 @@
 #define ANSWER_SECONDS 15
 #define LEAVE_MS 1000
 
-static const char help[] = "usage: " PROGRAM " [--json] SOCKET COMMAND\n"
-			   "\n"
-			   "Asks the blkd that listens at SOCKET:\n"
-			   "\n"
-			   "  status            who holds which queue; with --json as one object\n"
-			   "  revoke QUEUE      take a queue back now\n"
-			   "  leave QUEUE [MS]  tell its holder to go within so many milliseconds (1000)\n"
-			   "  restart           reset and restart the device; leases stay\n"
-			   "  reset             reset the PCI function or its bus; leases are granted anew\n"
-			   "  stop              end blkd\n"
-			   "\n"
-			   "Root and blkd's own user may. Exit status: 1: it was not done, 2: wrong usage.\n";
+static const char help[] =
+	"usage: " PROGRAM " [--json] SOCKET COMMAND\n"
+	"\n"
+	"Asks the blkd that listens at SOCKET:\n"
+	"\n"
+	"  status            who holds which queue; with --json as one object\n"
+	"  revoke QUEUE      take a queue back now\n"
+	"  leave QUEUE [MS]  tell its holder to go within so many milliseconds (1000)\n"
+	"  restart           reset and restart the device; leases stay\n"
+	"  reset             reset the PCI function or its bus; leases are granted anew\n"
+	"  stop              end blkd\n"
+	"\n"
+	"Root and blkd's own user may. Exit status: 1: it was not done, 2: wrong usage.\n";
 
 static const struct command {
 	const char *name;
@@ -83,7 +84,8 @@ static int read_request(int argc, char **argv, struct blk_request *r)
 	if (!argc)
 		return fail(EXIT_USAGE, "SOCKET and COMMAND are needed; --help tells more");
 	if (!c)
-		return fail(EXIT_USAGE, "COMMAND '%s': none of status, revoke, leave, restart, reset, stop",
+		return fail(EXIT_USAGE,
+			    "COMMAND '%s': none of status, revoke, leave, restart, reset, stop",
 			    argv[0]);
 	if (argc - 1 < c->min)
 		return fail(EXIT_USAGE, "%s: QUEUE is needed", c->name);

@@ -48,6 +48,8 @@
 #define BREAK_SECONDS 10.0
 /* For the answer to PAUSE. */
 #define PAUSE_SECONDS 2.0
+/* How often a doorbell is looked at. */
+#define CHECK_SECONDS 1.0
 /* How often the device and the leases are looked at when nothing happens. */
 #define LOOK_SECONDS 0.1
 #define WHY_MAX sizeof(((struct blk_text *)0)->text)
@@ -82,6 +84,7 @@ struct queue {
 	struct blk_grant grant;
 	struct blk_ask ask; /* what was asked for, to grant it anew */
 	double since;
+	double checked; /* whether the doorbell still stands */
 	uint64_t done;
 	uint16_t looked; /* used index when .done was counted */
 	uint64_t leases;
@@ -142,7 +145,7 @@ struct blkd {
 
 	struct queue *queues; /* as many as are used */
 	uint32_t nr_queues;
-	struct virtio_blk_queue *rings; /* of all that the device has: those not used stay disabled */
+	struct virtio_blk_queue *rings; /* of all that there are: those not used stay off */
 	struct barbuf_leases *table; /* ends of holders */
 	struct conn *conns[CONNECTIONS_MAX];
 	size_t nr_conns;

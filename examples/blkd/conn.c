@@ -120,8 +120,9 @@ static void asked(struct blkd *b, struct conn *c, const struct blk_ask *ask)
 	if (c->asked_again++ == ASKED_AGAIN_MAX)
 		protocol_error(b, c);
 	else
-		say_refused(c, -EALREADY, "a lease was asked for on this connection already: it "
-					  "goes on");
+		say_refused(c, -EALREADY,
+			    "a lease was asked for on this connection already: it "
+			    "goes on");
 }
 
 static void paused(struct blkd *b, struct conn *c, uint32_t epoch)

@@ -98,7 +98,9 @@ static void tell_people(const char *name, json_t *o)
 
 	len = snprintf(line, sizeof(line), "%9.3f %-11s", now(), name);
 	json_object_foreach(o, key, value)
+	{
 		len += put_pair(line + len, sizeof(line) - 1 - len, key, value);
+	}
 	line[len++] = '\n';
 	if (!put(STDOUT_FILENO, line, len))
 		out.untold++;
@@ -111,7 +113,8 @@ static void tell_programs(const char *name, json_t *o)
 	size_t len = 0;
 
 	if (root && !json_object_update(root, o))
-		len = json_dumpb(root, line, sizeof(line) - 1, JSON_COMPACT | JSON_REAL_PRECISION(12));
+		len = json_dumpb(root, line, sizeof(line) - 1,
+				 JSON_COMPACT | JSON_REAL_PRECISION(12));
 	json_decref(root);
 	if (!len || len >= sizeof(line)) {
 		out.untold++;

@@ -145,7 +145,7 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 
 	q->state = QUEUE_LENT;
 	q->conn = c;
-	q->since = now();
+	q->since = q->checked = now();
 	q->done = q->looked = 0;
 	q->leases++;
 	q->grant.window = *w;
@@ -182,7 +182,8 @@ static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
 			 c->peer.uid, BREAKS_MAX, BREAK_SECONDS);
 		return -EACCES;
 	}
-	if (ask->queue != BLK_ANY_QUEUE && (ask->queue < 0 || (uint32_t)ask->queue >= b->nr_queues)) {
+	if (ask->queue != BLK_ANY_QUEUE &&
+	    (ask->queue < 0 || (uint32_t)ask->queue >= b->nr_queues)) {
 		snprintf(why, WHY_MAX, "queue %d: there are queues 0 to %u", ask->queue,
 			 b->nr_queues - 1);
 		return -ERANGE;
@@ -360,6 +361,14 @@ static void look_at(struct blkd *b, struct queue *q, double t)
 	if (c->leave_by && t >= c->leave_by) {
 		lease_end(b, q, BLK_END_OVERSTAYED);
 		return;
+	}
+	/* Somebody else may have revoked it, such as `barbuf revoke`: its holder waits for our word. */
+	if (t - q->checked >= CHECK_SECONDS) {
+		q->checked = t;
+		if (barbuf_buffer_check(q->doorbell) == -EBADFD) {
+			lease_end(b, q, BLK_END_REVOKED);
+			return;
+		}
 	}
 	if (!b->o.hang)
 		return;

@@ -13,8 +13,8 @@
 /* Where windows begin if nothing speaks against it: 0 stays a wrong address. */
 #define FIRST_IOVA (UINT64_C(16) << 20)
 
-int memory_layout(struct blk_window *most, uint32_t queue_size, uint32_t depth,
-		  uint32_t block_size, uint32_t page)
+int memory_layout(struct blk_window *most, uint32_t queue_size, uint32_t depth, uint32_t block_size,
+		  uint32_t page)
 {
 	/* Of all kinds this one has the most slots, and headers in the table. */
 	uint32_t flags = BLK_READ_ONLY | BLK_FIXED;
@@ -190,9 +190,7 @@ int memory_make(struct memory *m, struct barbuf_container *c, const struct blk_w
 	unsigned int nr;
 	int ret;
 
-	*m = (struct memory){
-		.most = *most, .w = *most, .iova = iova, .page = page, .hole = hole
-	};
+	*m = (struct memory){ .most = *most, .w = *most, .iova = iova, .page = page, .hole = hole };
 	ret = make_piece("blkd-table", most->table_size, F_SEAL_FUTURE_WRITE, &m->table_fd,
 			 &m->table);
 	if (ret)

@@ -32,8 +32,8 @@ struct memory {
 };
 
 /* What a queue of this size and depth needs at most, whatever it is lent for. -EINVAL, -ENOSPC. */
-int memory_layout(struct blk_window *most, uint32_t queue_size, uint32_t depth,
-		  uint32_t block_size, uint32_t page);
+int memory_layout(struct blk_window *most, uint32_t queue_size, uint32_t depth, uint32_t block_size,
+		  uint32_t page);
 
 /* Bytes of IOVA for one queue, with the gap behind it that is mapped to nothing. */
 uint64_t memory_stride(const struct blk_window *most, uint32_t page);

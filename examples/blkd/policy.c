@@ -106,9 +106,8 @@ static int read_word(struct rule *r, const char *word, char *why, size_t size)
 	else if (!strcmp(word, "fixed"))
 		r->flags |= BLK_FIXED;
 	else
-		return bad(-EINVAL, why, size, "'%s' is none of queues=N, ro, window=FIRST+COUNT, "
-					       "fixed",
-			   word);
+		return bad(-EINVAL, why, size,
+			   "'%s' is none of queues=N, ro, fixed, window=FIRST+COUNT", word);
 	return 0;
 }
 

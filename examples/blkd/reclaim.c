@@ -42,7 +42,7 @@ void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 		return;
 	}
 	q->state = QUEUE_DRAINING;
-	q->drained_by = q->noticed + b->o.drain;
+	q->drained_by = now() + b->o.drain;
 	q->still_since = q->noticed;
 	q->still_at = memory_used_index(&q->mem);
 	queue_ring(b, q);

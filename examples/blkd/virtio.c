@@ -296,6 +296,9 @@ static int settle(struct virtio_blk *v, char *why, size_t size)
 					  "VERSION_1",
 				  (unsigned long long)has);
 	v->features = has & TAKEN;
+	/* Structures grow with features (4.1.4.3): without the register there is no reset of a queue. */
+	if (v->pci.common.length < VIRTIO_PCI_COMMON_Q_RESET + 2)
+		v->features &= ~BIT(VIRTIO_F_RING_RESET);
 	step = "the features";
 	ret = negotiate(v);
 	if (ret)

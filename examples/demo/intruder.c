@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -230,14 +230,12 @@ static void device(const struct intruder *in)
 
 static void others(const struct intruder *in)
 {
-	struct iovec here = { .iov_base = (char[8]){ 0 }, .iov_len = 8 };
-	struct iovec there = { .iov_base = (void *)in->raw.arena, .iov_len = 8 };
 	char path[64];
 	int pidfd;
 
 	tell("EPERM", outcome(kill(in->neighbour_pid, SIGKILL)), "kills its neighbour");
-	tell("EPERM", outcome(process_vm_readv(in->neighbour_pid, &here, 1, &there, 1, 0)),
-	     "reads its neighbour's memory");
+	tell("EPERM", outcome(ptrace(PTRACE_SEIZE, in->neighbour_pid, NULL, NULL)),
+	     "traces its neighbour");
 	snprintf(path, sizeof(path), "/proc/%d/mem", in->neighbour_pid);
 	open_path(path);
 	snprintf(path, sizeof(path), "/proc/%d/fd/3", in->neighbour_pid);

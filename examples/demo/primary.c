@@ -28,7 +28,7 @@ static void tell_event(const struct event *e)
 	char queue[32] = "", pid[32] = "", us[32] = "";
 
 	if (!strcmp(e->name, "policy")) {
-		if (strcmp(e->on_trust, trust))
+		if (strcmp(e->on_trust, trust) && strcmp(e->on_trust, "nothing"))
 			say(NAME, "on trust: %s", e->on_trust);
 		strcpy(trust, e->on_trust);
 		return;

@@ -236,6 +236,14 @@ bool blk_is_original(const struct blk_queue *q, uint32_t slot, uint64_t sector)
 	return true;
 }
 
+/* What the device tells of one request, at @index of the used ring. */
+static struct vring_used_elem *used_element(const struct blk_queue *q, uint16_t index)
+{
+	struct vring_used *used = (void *)(q->table + q->w.used);
+
+	return &used->ring[index % q->w.queue_size];
+}
+
 void blk_read_check(struct blk *b, uint32_t n, uint64_t sector, unsigned int rounds)
 {
 	struct blk_queue *q = &b->q[n];
@@ -244,11 +252,16 @@ void blk_read_check(struct blk *b, uint32_t n, uint64_t sector, unsigned int rou
 	while (rounds--) {
 		for (slot = 0; slot < q->w.depth; slot++) {
 			memset(blk_data(q, slot), 0, q->w.block_size);
+			memset(used_element(q, q->avail), 0xff, sizeof(struct vring_used_elem));
 			blk_submit(b, n, slot, VIRTIO_BLK_T_IN, sector + slot * BLK_SECTORS(&q->w));
 		}
 		blk_ring(b, n);
 		blk_wait(b, n);
 		for (slot = 0; slot < q->w.depth; slot++) {
+			const struct vring_used_elem *e = used_element(q, q->avail - 1 - slot);
+
+			CHECK(blk_window_slot(&q->w, e->id) >= 0);
+			CHECK_EQ(e->len, q->w.block_size + 1);
 			CHECK_EQ(blk_status_of(q, slot), VIRTIO_BLK_S_OK);
 			CHECK_MSG(blk_is_original(q, slot, sector + slot * BLK_SECTORS(&q->w)),
 				  "queue %u, slot %u, sector %llu", n, slot,

@@ -164,11 +164,22 @@ static void prepare(void)
 	write_disk();
 }
 
+/* Waits until blkd has told of this. */
+static void wait_event(const char *event)
+{
+	uint64_t end = patience();
+	char text[4096];
+
+	while (!strstr(read_file("blkd", text, sizeof(text)), event)) {
+		CHECK_MSG(now_ns() < end && !waitpid(blkd, NULL, WNOHANG), "no '%s' in: %s", event,
+			  text);
+		sleep_ms(1);
+	}
+}
+
 /* blkd, with this rule. */
 static void serve(const char *allow)
 {
-	uint64_t end = patience();
-
 	unlink("blkd");
 	blkd = OK(fork());
 	if (!blkd) {
@@ -180,15 +191,7 @@ static void serve(const char *allow)
 		execlp("blkd", "blkd", "--allow", allow, address, "socket", NULL);
 		_exit(127);
 	}
-	for (;;) {
-		char text[1024];
-
-		if (strstr(read_file("blkd", text, sizeof(text)), " ready "))
-			break;
-		CHECK_MSG(now_ns() < end && !waitpid(blkd, NULL, WNOHANG), "blkd is not ready: %s",
-			  text);
-		sleep_ms(1);
-	}
+	wait_event(" ready ");
 }
 
 static void stop_blkd(void)
@@ -560,6 +563,30 @@ static void goes_on(void)
 	CHECK_EQ(sum, number(end, "sum"));
 }
 
+/* As goes_on(), while it is the other end of a pipe that is waited for. */
+static void slow_pipe(void)
+{
+	pid_t cat;
+
+	prepare();
+	serve("any");
+	OK(mkfifo("go", 0666));
+	OK(chmod("go", 0666));
+	cat = START("slow", NULL, "sh", "-c",
+		    "blkcat socket --block 0+900 --confine | (cat go; exec cat)");
+	wait_event(" lease ");
+	/* By then it has filled the pipe. */
+	sleep_ms(500);
+	CHECK(blkctl("reset", NULL));
+	wait_event(" epoch=2");
+	sleep_ms(200);
+	CHECK(blkctl("restart", NULL));
+	close(OK(open("go", O_WRONLY)));
+	CHECK_MSG(exit_status(cat, "slow") == 0 && !*said("slow"), "'%s'", said("slow"));
+	CHECK(file_is("slow.out", disk, 900 * BLOCK));
+	stop_blkd();
+}
+
 /* A lease that is kept, and ends when told. */
 static void holds(void)
 {
@@ -618,6 +645,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(cat_both_ways, .seconds = 120),
 	CASE_MMAP(taken_back, .seconds = 120),
 	CASE_MMAP(goes_on, .seconds = 120),
+	CASE_MMAP(slow_pipe, .seconds = 120),
 	CASE_MMAP(holds, .seconds = 120),
 	CASE_MMAP(policy, .seconds = 120),
 };

@@ -18,6 +18,7 @@
 #include <linux/virtio_blk.h>
 
 #include "blk_lent.h"
+#include "program.h"
 
 #define NOBODY 65534
 #define QUEUE 0 /* that changes hands */
@@ -715,6 +716,36 @@ static void pci_reset(const struct kind *k)
 }
 EACH_KIND(pci_reset)
 
+/* By root's `barbuf revoke`, of which blkd is not told: it notices, and says so to the holder. */
+static void revoked_by_another(void)
+{
+	struct barbuf_buffer *buf;
+	json_t *event;
+	struct blkd b;
+	struct raw r;
+	size_t mark;
+
+	blkd_start(&b, "blk", (const char *const[]){ "--hang", "0", NULL });
+	raw_open(&r, &b, 1, 0, 8);
+	CHECK_EQ(raw_read(&r, 0, 0), VIRTIO_BLK_S_OK);
+	buf = r.buf;
+	mark = blkd_mark(&b);
+	enter_scratch();
+	CHECK_EQ(exit_status(start_program("out", "barbuf", "revoke", "blkd-queue-1", NULL),
+			     "barbuf revoke"),
+		 0);
+	CHECK_EQ(barbuf_buffer_check(buf), -EBADFD);
+	CHECK_EQ(raw_wait(&r, BLK_ENDED), BLK_END_REVOKED);
+	event = blkd_event(&b, mark, "end", 1);
+	CHECK(strcmp(event_text(event, "why"), blk_end_name(BLK_END_REVOKED)) == 0);
+	blkd_event(&b, mark, "reclaim", 1);
+	raw_close(&r);
+	raw_open(&r, &b, 1, 0, 8);
+	CHECK_EQ(raw_read(&r, 0, 0), VIRTIO_BLK_S_OK);
+	raw_close(&r);
+	blkd_stop(&b);
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(each_end_queue, .seconds = 60),
 	CASE_MMAP(each_end_restart, .seconds = 60),
@@ -726,6 +757,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(pci_reset_restart),
 	CASE_MMAP(in_flight_queue),
 	CASE_MMAP(in_flight_restart),
+	CASE_MMAP(revoked_by_another),
 };
 
 TEST_MAIN(cases)

@@ -313,7 +313,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(client_is_killed),
 	CASE_MMAP(without_write_combining),
 	CASE(what_stock_says),
-	CASE_MMAP(no_such_part),
+	CASE_MMAP(no_such_part, .seconds = 40), /* the device is opened ten times */
 	CASE(no_such_device),
 	CASE(device_in_use),
 	CASE(not_nvme),

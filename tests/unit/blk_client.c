@@ -713,6 +713,17 @@ static void ends(void)
 	drop(&f, c);
 
 	c = lease(&f, 0, 8, &any);
+	fake_say(&f, BLK_PING, 1, -1);
+	fake_say(&f, BLK_PAUSE, 1, -1);
+	fake_say(&f, BLK_ENDED, BLK_END_REVOKED, -1);
+	close(f.sock);
+	f.sock = -1;
+	CHECK(blk_client_wait(c, WAIT_MS) == -EPIPE && blk_client_end(c) == BLK_END_REVOKED,
+	      "its last words are heard, although nobody is there to be answered: %s",
+	      blk_end_name(blk_client_end(c)));
+	drop(&f, c);
+
+	c = lease(&f, 0, 8, &any);
 	fake_say(&f, BLK_LEAVE, 5000, -1);
 	fake_say(&f, BLK_PING, 5, -1);
 	CHECK(blk_client_wait(c, 20) == -ETIMEDOUT, "a request to leave ends nothing");

@@ -294,7 +294,8 @@ static void options(void)
 	PARSES(-1, "--depth: ''", "--depth", "", "s");
 	PARSES(-1, "--write: '101'", "--write", "101", "s");
 	PARSES(-1, "--seed: '18446744073709551616'", "--seed", "18446744073709551616", "s");
-	PARSES(0, NULL, "--seed", "18446744073709551615", "s");
+	PARSES(0, NULL, "--seed", "9223372036854775807", "s");
+	PARSES(-1, "--seed: '9223372036854775808'", "--seed", "9223372036854775808", "s");
 	PARSES(-1, "--blocks: '1-2'", "--blocks", "1-2", "s");
 	PARSES(-1, "--blocks: '1+0'", "--blocks", "1+0", "s");
 	PARSES(-1, "--blocks: '1+2x'", "--blocks", "1+2x", "s");

@@ -131,8 +131,11 @@ static void parts(const struct blk_window *w)
 	      w->flags, w->queue_size, w->depth, w->block_size);
 	CHECK(w->table_size % PAGE == 0 && w->arena_size % PAGE == 0, "pieces are whole pages");
 	/* What the device may write has pages of its own in the table. */
-	CHECK(w->used % PAGE == 0 && w->fixed_headers % PAGE == 0 && w->data % PAGE == 0,
-	      "used ring, fixed headers and data begin at pages");
+	CHECK(w->used / PAGE * PAGE >= 16 * w->queue_size && w->fixed_headers % PAGE == 0 &&
+		      w->data % PAGE == 0,
+	      "used ring, fixed headers and data are on pages of their own");
+	/* QEMU 7.2 loses half of an element that lies across two pages. */
+	CHECK(w->used % 4 == 0 && (w->used + 4) % 8 == 0, "no element of the used ring is split");
 	CHECK(w->headers % HDR == 0, "headers are aligned");
 	CHECK((w->fixed_headers != 0) == !!(w->flags & BLK_FIXED), "fixed headers if asked for");
 }
@@ -262,7 +265,7 @@ static void table(uint32_t flags, uint32_t queue_size, uint32_t depth, uint32_t 
 		      "nothing is behind the headers");
 	}
 	CHECK(blk_window_desc_iova(&w, IOVA) == IOVA &&
-		      blk_window_used_iova(&w, IOVA) % PAGE == 0 &&
+		      blk_window_used_iova(&w, IOVA) == IOVA + w.used &&
 		      blk_window_avail_iova(&w, IOVA) == IOVA + w.table_size,
 	      "the device finds descriptors, used ring and arena");
 	free(t);
