@@ -46,7 +46,7 @@
 #define ASK_SECONDS 5.0
 /* Who has broken the device so often within such a time gets no queue until it is over: each
  * time is a pause for all. */
-#define BREAKS_MAX 8u
+#define BREAKS_MAX 16u
 #define BREAK_SECONDS 10.0
 /* For the answer to PAUSE. */
 #define PAUSE_SECONDS 2.0
@@ -204,6 +204,7 @@ void lease_ends(struct blkd *b);
 void lease_look(struct blkd *b);
 
 /* reclaim.c */
+void reclaim_push(struct blkd *b, struct queue *q);
 void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why);
 void reclaim_look(struct blkd *b);
 bool reclaim_is_busy(const struct blkd *b);

@@ -296,6 +296,8 @@ void lease_end(struct blkd *b, struct queue *q, enum blk_end why)
 
 	q->noticed = now();
 	revoke_doorbell(b, q);
+	if (why != BLK_END_BROKE_DEVICE)
+		reclaim_push(b, q);
 	conn_word(c, BLK_ENDED, why);
 	finish(b, q, why);
 	conn_drop(b, c);
@@ -344,6 +346,7 @@ void lease_ends(struct blkd *b)
 		event("revoke", "{s:i, s:i, s:i}", "queue", (int)q->nr, "pid", (int)c->peer.pid,
 		      "us", (int)((now() - start) * 1e6));
 		q->noticed = start;
+		reclaim_push(b, q);
 		finish(b, q, why);
 		conn_drop(b, c);
 		reclaim_begin(b, q, why);

@@ -5,7 +5,8 @@
  * 1. The doorbell is revoked (lease.c). From here on the holder cannot start the device on
  *    anything; what it still has is memory. It may go on writing its arena.
  * 2. The primary rings the doorbell. What the holder had made available but not rung for
- *    would else never be used, and look for ever like something in flight.
+ *    would else never be used, and look for ever like something in flight. A holder that lives is
+ *    told after that. What comes into the ring even then is rung for, too.
  * 3. The device drains: the used index has caught up with the available index and stands still
  *    for SETTLE_SECONDS. A reset of the queue should do without (2.6.1), but QEMU 7.2's device
  *    does not cancel what it has begun: such a request would be completed later, into the ring
@@ -32,6 +33,15 @@
 /* How long the used index has to stand still. */
 #define SETTLE_SECONDS 0.005
 
+/* Step 2, before the holder is told. */
+void reclaim_push(struct blkd *b, struct queue *q)
+{
+	if (!b->facts->ring_reset || b->restart != RESTART_NONE || b->stop)
+		return;
+	q->rung_for = memory_avail_index(&q->mem);
+	queue_ring(b, q);
+}
+
 void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 {
 	/* A restart that is under way does it; a device that gave up does not drain. */
@@ -48,8 +58,6 @@ void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 	q->drained_by = now() + b->o.drain;
 	q->still_since = q->noticed;
 	q->still_at = memory_used_index(&q->mem);
-	q->rung_for = memory_avail_index(&q->mem);
-	queue_ring(b, q);
 }
 
 /* Told when the queue can be lent again. */

@@ -132,9 +132,9 @@ struct ledger {
 struct ledger *ledger_new(bool pristine);
 void block_fill(uint8_t *data, uint32_t block, uint32_t version);
 bool block_is(const uint8_t *data, uint32_t block, uint32_t version);
-/* All of the disk, as the kernel's own driver reads it; then the device is vfio-pci's again.
- * At most DISK_BLOCKS; to be freed. */
-uint8_t *disk_read(const char *model, uint32_t *blocks);
+/* The disk's first blocks, as many as there are of @most, as the kernel's own driver reads them;
+ * then the device is vfio-pci's again. To be freed. The debug kernel takes minutes for all. */
+uint8_t *disk_read(const char *model, uint32_t most, uint32_t *blocks);
 /* The blocks that are not as the ledger has it, the first of which are explained; *unknown: those
  * that it does not know. */
 uint32_t disk_check(const uint8_t *disk, uint32_t blocks, const struct ledger *ledger,

@@ -134,9 +134,9 @@ static int open_kernel_disk(const char *address)
 	return fd;
 }
 
-uint8_t *disk_read(const char *model, uint32_t *blocks)
+uint8_t *disk_read(const char *model, uint32_t most, uint32_t *blocks)
 {
-	const size_t size = (size_t)DISK_BLOCKS * DISK_BLOCK;
+	const size_t size = (size_t)most * DISK_BLOCK;
 	char command[64], address[32];
 	size_t at = 0;
 	ssize_t got;
