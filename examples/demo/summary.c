@@ -9,10 +9,10 @@ static void print_client(const struct demo_client *c)
 	const struct report *r = &c->now;
 
 	printf("%-9s  q%d  %6u  %8" PRIu64 "  %6" PRIu64 "  %6" PRIu64 "  %6" PRIu64 "  %6" PRIu64
-	       "  %7.1f  %7.1f  %s\n",
+	       "  %7.1f  %7.1f  %s%s%s\n",
 	       c->row.name, c->queue, c->uid, client_done(c), client_errors(c),
 	       c->io_errors + r->io_errors, r->faults, c->sigbus + r->sigbus, r->p50_us / 1e3,
-	       r->p99_us / 1e3, c->how);
+	       r->p99_us / 1e3, c->how, *r->doorbell ? ", then " : "", r->doorbell);
 }
 
 void summary_print(const struct demo_client *clients, unsigned int nr, const struct measured *m)
