@@ -146,6 +146,13 @@ static void look_at_end(const json_t *event)
 	c->over = true;
 }
 
+static bool is_ending(const json_t *event)
+{
+	const struct client *c = find(event_int(event, "pid"));
+
+	return c && c->may;
+}
+
 static void look_at_events(void)
 {
 	const json_t *event;
@@ -169,6 +176,9 @@ static void look_at_events(void)
 
 			CHECK_MSG(c && c->hostile, "the device gave up, by pid %lld",
 				  event_int(event, "pid"));
+		} else if (strcmp(name, "refused") == 0 && is_ending(event)) {
+			/* A reset ended the lease, and found nobody to grant it anew. */
+			find(event_int(event, "pid"))->over = true;
 		} else if (strcmp(name, "iommu_fault") == 0 || strcmp(name, "refused") == 0) {
 			char *line = json_dumps(event, JSON_COMPACT);
 
