@@ -36,7 +36,7 @@
 /* IOVA windows of a queue: memory that is made anew is not where the last was. */
 #define WINDOWS 16u
 /* How long a device that has reset a queue may go on with what it had begun: see reclaim.c, 5. */
-#define RETIRED_SECONDS 5.0
+#define RETIRED_SECONDS 2.0
 /* Connections in all; a few of them are for who controls blkd. */
 #define CONNECTIONS_MAX 64u
 #define CONNECTIONS_RESERVED 4u

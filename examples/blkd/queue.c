@@ -76,7 +76,7 @@ void queue_drop(struct blkd *b, struct queue *q)
 	q->state = QUEUE_EMPTY;
 }
 
-/* Is the next window free? If not, this queue was reset often in a short time. */
+/* Is the next window free? It is when this queue was not reset often in a short time. */
 bool queue_can_retire(const struct queue *q)
 {
 	return !q->retired[q->made % WINDOWS].mem.container;

@@ -96,10 +96,9 @@ static void renew(struct blkd *b, struct queue *q)
 {
 	int ret;
 
-	if (!queue_can_retire(q)) {
-		restart_for(b, q, "it was reset often of late");
+	/* It was reset often of late: its next holder has to wait a little. */
+	if (!queue_can_retire(q))
 		return;
-	}
 	ret = virtio_blk_queue_reset(b->virtio, q->nr);
 	if (ret) {
 		restart_for(b, q, "its reset failed");

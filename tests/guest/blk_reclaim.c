@@ -600,6 +600,7 @@ static int lie(bool quick)
 	const struct kind *k = &kinds[0];
 	unsigned int arenas;
 	const char *how;
+	struct load *l;
 	struct blkd b;
 	struct raw r;
 	json_t *e;
@@ -625,11 +626,14 @@ static int lie(bool quick)
 
 	/* The next one comes to its data, at worst after a restart. */
 	throttle(k, 0);
-	raw_open(&r, &b, QUEUE, 0, 0);
-	use(&r, 16);
-	raw_sleep(&r, 6000);
+	l = load_new(&b, ledger_new(false), SHARE, 64);
+	l->queue = QUEUE;
+	load_start(l);
+	load_wait(l, 100);
+	sleep_ms(2500);
 	CHECK_EQ(count_arenas(&b), arenas);
-	raw_close(&r);
+	load_wait(l, 100);
+	load_stop(l);
 	blkd_stop(&b);
 	return 0;
 }
