@@ -69,7 +69,7 @@ enum blk_end {
 	BLK_END_BROKE_DEVICE, /* what it put into its ring made the device give up */
 	BLK_END_IOMMU_FAULT, /* the device was stopped by the IOMMU in its window */
 	BLK_END_PROTOCOL, /* a message that is none, or not due */
-	BLK_END_RESET, /* the device was reset; another GRANT follows at once */
+	BLK_END_RESET, /* the device was reset. No ENDED says so: another GRANT comes */
 	BLK_END_SHUTDOWN, /* blkd ends */
 	BLK_END_DEVICE_GONE, /* the device does not come back from a restart */
 };

@@ -136,7 +136,8 @@ int blk_client_adopt(struct blk_client **out, int sock, const struct blk_client_
 		goto err;
 	}
 	ret = ask(c);
-	if (ret) {
+	/* It has hung up, and may have said why before. */
+	if (ret && ret != -EPIPE) {
 		say(why, size, ret, "the primary does not read");
 		goto err;
 	}

@@ -125,6 +125,11 @@ static int read_rule(struct rule *r, char *copy, char *why, size_t size)
 	/* A client that writes says what and where in its own header. */
 	if (!ret && r->flags == BLK_FIXED)
 		return bad(-EINVAL, why, size, "fixed goes with ro only");
+	/* Slot N is block N. */
+	if (!ret && r->flags & BLK_FIXED && r->count > BLK_DEPTH_MAX)
+		return bad(-ERANGE, why, size,
+			   "fixed: a window of %llu blocks, and %u are the most, a slot each",
+			   (unsigned long long)r->count, BLK_DEPTH_MAX);
 	return ret;
 }
 

@@ -16,6 +16,8 @@
 #define BIT(n) (1ull << (n))
 #define CONFIG(field) offsetof(struct virtio_blk_config, field)
 
+#define BLK_F_ZONED 17 /* virtio 1.3, 5.2.3; not in older headers */
+
 #define NEEDED (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
 /* ORDER_PLATFORM: barriers are those of the platform anyhow (barbuf_wmb() and the like). */
 #define TAKEN                                                                                      \
@@ -295,6 +297,12 @@ static int settle(struct virtio_blk *v, char *why, size_t size)
 					  "ACCESS_PLATFORM: the IOMMU would be passed by" :
 					  "VERSION_1",
 				  (unsigned long long)has);
+	/* A request without data erases a zone (virtio 1.3, 5.2.6.2): no table keeps a read-only
+	 * holder from that, where the device does not ask what was agreed on. */
+	if (has & BIT(BLK_F_ZONED))
+		return virtio_why(why, size, -EOPNOTSUPP,
+				  "it is zoned (feature %d): a read-only lease could erase zones",
+				  BLK_F_ZONED);
 	v->features = has & TAKEN;
 	/* Structures grow with features (4.1.4.3): without the register there is no reset of a queue. */
 	if (v->pci.common.length < VIRTIO_PCI_COMMON_Q_RESET + 2)

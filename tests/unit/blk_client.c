@@ -156,6 +156,22 @@ static void facts(void)
 	CHECK(open_fds() == fds, "no descriptor is left");
 }
 
+/* Refused before it has asked, as one connection too many is. */
+static void refused_at_once(const struct blk_text *text)
+{
+	struct blk_client *c;
+	struct fake_blk f;
+
+	fake_blk_new(&f, 0, 8, 1024);
+	barbuf_message_send(f.sock, text, sizeof(*text), -1);
+	shutdown(f.sock, SHUT_RDWR);
+	CHECK(blk_client_adopt(&c, f.client, &any, why, sizeof(why)) == -EBUSY &&
+		      strstr(why, "to another"),
+	      "who is refused and hung up on hears why: %s", why);
+	close(f.client);
+	fake_blk_free(&f);
+}
+
 static void refused(void)
 {
 	const struct blk_text text = {
@@ -174,6 +190,7 @@ static void refused(void)
 	CHECK(blk_client_adopt(&c, f.client, &any, why, sizeof(why)) == -EBUSY &&
 		      !strcmp(why, "queue 2 is lent ?[1m to another"),
 	      "a refusal's error and words, with nothing in them for a terminal: '%s'", why);
+	refused_at_once(&text);
 	barbuf_message_send(f.sock, &good, sizeof(good), -1);
 	CHECK(blk_client_adopt(&c, f.client, &any, why, sizeof(why)) == -EPROTO,
 	      "a refusal without an error is none");

@@ -459,7 +459,7 @@ static void features(void)
 	struct virtio_blk *v;
 
 	good();
-	fake.offered = UINT64_MAX;
+	fake.offered = ~BIT(17);
 	fake.blk.blk_size = 4096;
 	fake.blk.size_max = 32768;
 	v = opened();
@@ -477,6 +477,10 @@ static void features(void)
 	good();
 	fake.offered &= ~BIT(VIRTIO_F_ACCESS_PLATFORM);
 	refused(-EOPNOTSUPP, "feature 33", "one that goes around the IOMMU");
+	good();
+	fake.offered |= BIT(17);
+	refused(-EOPNOTSUPP, "zoned",
+		"one with zones, which a holder that may not write could erase");
 	good();
 	fake.refuses_features = true;
 	refused(-EIO, "the features", "one that does not want what it offered");

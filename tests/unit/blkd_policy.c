@@ -78,6 +78,7 @@ static void refusals(void)
 	refuses("0,window=18446744073709551615+1", -EINVAL, "64 bits");
 	refuses("0,window=1+18446744073709551616", -EINVAL, "FIRST+COUNT");
 	refuses("0,fixed", -EINVAL, "ro");
+	refuses("0,ro,fixed,window=0+65", -ERANGE, "65 blocks, and 64");
 }
 
 static void second(void)
