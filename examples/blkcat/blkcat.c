@@ -127,8 +127,8 @@ static void set_done(struct cat *cat, const struct blk_completion *done, int *er
 	}
 }
 
-/* Have at least one of what is in flight done. */
-static int reap(struct cat *cat)
+/* Have at least one of what is in flight done. @put: its slot is free again. */
+static int reap(struct cat *cat, bool put)
 {
 	struct blk_completion done[BLK_DEPTH_MAX];
 	int error = 0;
@@ -139,8 +139,11 @@ static int reap(struct cat *cat)
 	if (n && n != -EPIPE)
 		return n == -EINTR ? 0 : n;
 	n = blk_client_reap(cat->c, done, BLK_DEPTH_MAX);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		set_done(cat, &done[i], &error);
+		if (put)
+			blk_client_put(cat->c, done[i].slot);
+	}
 	return n < 0 ? n : error;
 }
 
@@ -185,7 +188,7 @@ static int copy_out(struct cat *cat)
 		if (next == out)
 			return -ERANGE; /* a fixed lease has no slot for this block */
 		if (!cat->blocks[out % BLK_DEPTH_MAX].done) {
-			ret = reap(cat);
+			ret = reap(cat, false);
 			if (ret)
 				return ret;
 			continue;
@@ -202,25 +205,6 @@ static int copy_out(struct cat *cat)
 			return ret;
 	}
 	return 0;
-}
-
-/* Slots whose block is written are free again. */
-static int reap_written(struct cat *cat)
-{
-	struct blk_completion done[BLK_DEPTH_MAX];
-	int error = 0;
-	int i, n;
-
-	blk_client_ring(cat->c);
-	n = blk_client_wait(cat->c, -1);
-	if (n && n != -EPIPE)
-		return n == -EINTR ? 0 : n;
-	n = blk_client_reap(cat->c, done, BLK_DEPTH_MAX);
-	for (i = 0; i < n; i++) {
-		set_done(cat, &done[i], &error);
-		blk_client_put(cat->c, done[i].slot);
-	}
-	return n < 0 ? n : error;
 }
 
 static int copy_in(struct cat *cat)
@@ -244,7 +228,7 @@ static int copy_in(struct cat *cat)
 			break;
 		}
 		while ((slot = blk_client_slot(cat->c)) < 0) {
-			ret = reap_written(cat);
+			ret = reap(cat, true);
 			if (ret)
 				return ret;
 		}
@@ -260,7 +244,7 @@ static int copy_in(struct cat *cat)
 	}
 	/* Also after an error: what was taken in is written. */
 	while (cat->flying) {
-		int error = reap_written(cat);
+		int error = reap(cat, true);
 
 		if (error == -EPIPE)
 			return error;
@@ -282,7 +266,7 @@ static int flush(struct cat *cat)
 	}
 	cat->flying++;
 	while (!ret && cat->flying)
-		ret = reap_written(cat);
+		ret = reap(cat, true);
 	return ret;
 }
 

@@ -15,6 +15,7 @@
 #include <barbuf.h>
 
 #include "lend.h"
+#include "pin.h"
 
 #define STACK_RESERVE (64 << 10)
 
@@ -32,23 +33,6 @@ uint64_t faults_taken(void)
 
 	getrusage(RUSAGE_SELF, &usage);
 	return usage.ru_minflt + usage.ru_majflt;
-}
-
-static __attribute__((noinline)) void grow_stack(void)
-{
-	char reserve[STACK_RESERVE];
-
-	explicit_bzero(reserve, sizeof(reserve));
-}
-
-int pin_memory(void)
-{
-	struct timespec now;
-
-	grow_stack();
-	/* The first call maps the kernel's clock page, which mlockall() does not. */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return mlockall(MCL_CURRENT) ? -errno : 0;
 }
 
 __attribute__((format(printf, 2, 3))) static void complain(struct reply *reply, const char *fmt,

@@ -59,8 +59,6 @@ int client_main(void);
 
 /* Page faults of this process so far. */
 uint64_t faults_taken(void);
-/* Bring all memory that this process has now in, and keep it: later faults are the buffer's. */
-int pin_memory(void);
 
 /* peer.c */
 

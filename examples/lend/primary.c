@@ -11,6 +11,7 @@
 #include <barbuf.h>
 
 #include "lend.h"
+#include "pin.h"
 #include "timeline.h"
 
 #define ME "primary"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* No page of this process's own is to be faulted in while it is measured. */
-#ifndef BLK_PIN_H
-#define BLK_PIN_H
+#ifndef PIN_H
+#define PIN_H
 
 /* -ENOMEM, -EPERM: RLIMIT_MEMLOCK. */
 int pin_memory(void);
