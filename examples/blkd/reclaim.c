@@ -88,7 +88,8 @@ static bool has_drained(struct blkd *b, struct queue *q, double t)
 static void restart_for(struct blkd *b, struct queue *q, const char *why)
 {
 	q->state = QUEUE_STOPPED;
-	complain("queue %u: %s; the device is restarted", q->nr, why);
+	complain("queue %u, which pid %d of uid %u held: %s; the device is restarted", q->nr,
+		 (int)q->holder.pid, q->holder.uid, why);
 	restart_begin(b, why);
 }
 
