@@ -70,9 +70,12 @@ static void descriptor(void)
 /* Another process sends @sig to whoever runs the command, this one. */
 static void passed_on(int sig)
 {
-	pid_t pid = fork();
+	pid_t pid;
 	int status;
 
+	/* Under nohup(1), which this may run under, the command would ignore SIGHUP. */
+	signal(sig, SIG_DFL);
+	pid = fork();
 	if (!pid) {
 		usleep(200000);
 		kill(getppid(), sig);
