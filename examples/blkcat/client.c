@@ -345,10 +345,12 @@ int blk_client_ring(struct blk_client *c)
 	if (!blk_ring_wants_doorbell(&c->ring))
 		return 0;
 	c->counts.doorbells++;
-	if (!barbuf_map_doorbell16(c->lease.doorbell, c->lease.grant.doorbell,
-				   c->lease.grant.doorbell_value))
-		return 0;
-	c->counts.sigbus++;
+	if (c->lease.doorbell) {
+		if (!barbuf_map_doorbell16(c->lease.doorbell, c->lease.grant.doorbell,
+					   c->lease.grant.doorbell_value))
+			return 0;
+		c->counts.sigbus++;
+	}
 	c->silent = true;
 	c->unrung = true;
 	return 0;

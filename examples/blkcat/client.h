@@ -112,7 +112,7 @@ int blk_client_end(const struct blk_client *c);
 struct blk_client_raw {
 	const void *table;
 	void *arena;
-	struct barbuf_map *doorbell;
+	struct barbuf_map *doorbell; /* NULL: it was revoked before it could be mapped */
 	int table_fd, arena_fd, eventfd, buffer_fd;
 };
 void blk_client_raw(struct blk_client *c, struct blk_client_raw *raw);

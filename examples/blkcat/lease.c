@@ -76,6 +76,17 @@ static int map_memory(void **out, int fd, uint32_t size, int prot)
 	return errno == EACCES || errno == EPERM ? -EPROTO : -errno;
 }
 
+/* One that was taken back before we came to it is none, and what is to become of us is on its way. */
+static int map_doorbell(struct blk_lease *l)
+{
+	int ret = barbuf_map(&l->doorbell, l->buffer, NULL);
+
+	if (!ret || barbuf_buffer_check(l->buffer) != -EBADFD)
+		return ret;
+	l->doorbell = NULL;
+	return 0;
+}
+
 int blk_lease_take(struct blk_lease *l, int sock, const struct blk_grant *grant, int table_fd,
 		   uint64_t deadline)
 {
@@ -102,7 +113,7 @@ int blk_lease_take(struct blk_lease *l, int sock, const struct blk_grant *grant,
 	if (!ret)
 		ret = map_memory(&l->arena, l->arena_fd, w->arena_size, PROT_READ | PROT_WRITE);
 	if (!ret)
-		ret = barbuf_map(&l->doorbell, l->buffer, NULL);
+		ret = map_doorbell(l);
 	/* Whoever else holds it must not make us wait in read(). */
 	if (!ret && fcntl(l->eventfd, F_SETFL, O_NONBLOCK))
 		ret = -EPROTO;

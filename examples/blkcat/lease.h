@@ -15,14 +15,14 @@ struct blk_lease {
 		table; /* grant.window.table_size bytes that only the primary and the device write */
 	void *arena; /* grant.window.arena_size bytes */
 	struct barbuf_buffer *buffer;
-	struct barbuf_map *doorbell;
+	struct barbuf_map *doorbell; /* NULL: the buffer was revoked already */
 	int table_fd, arena_fd, eventfd;
 };
 
 /*
  * Takes @table_fd, which came with @grant and is closed in any case, and receives the rest.
- * -EPROTO: what came makes no sense; -ETIMEDOUT, -EPIPE; -ENODEV: the buffer is revoked already, or
- * cannot be mapped on this kernel; -ENOMEM.
+ * -EPROTO: what came makes no sense; -ETIMEDOUT, -EPIPE; -ENODEV: buffers cannot
+ * be mapped on this kernel; -ENOMEM.
  */
 int blk_lease_take(struct blk_lease *l, int sock, const struct blk_grant *grant, int table_fd,
 		   uint64_t deadline);

@@ -125,6 +125,9 @@ static const char *doorbell_outcome(struct blk_client *c)
 	if (blk_client_end(c) < 0)
 		return NULL;
 	blk_client_raw(c, &raw);
+	/* It had none to look at. */
+	if (!raw.doorbell)
+		return NULL;
 	return barbuf_map_read16(raw.doorbell, 0, &word) ? "SIGBUS" : "works";
 }
 

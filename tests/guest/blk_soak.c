@@ -153,6 +153,27 @@ static bool is_ending(const json_t *event)
 	return c && c->may;
 }
 
+/* How it came to this: the clients, and the last events up to the one that is looked at. */
+static void tell_all(void)
+{
+	size_t i = soak.looked < 30 ? 0 : soak.looked - 30;
+	unsigned int n;
+
+	for (; i <= soak.looked; i++) {
+		char *line = json_dumps(json_array_get(soak.b.events, i), JSON_COMPACT);
+
+		note("%s", line);
+		free(line);
+	}
+	for (n = 0; n < CLIENTS; n++) {
+		const struct client *c = &soak.c[n];
+
+		note("client %d: may 0x%x, over %d, stopped %d, hostile %d; load: state %d, end %d, result %d %s",
+		     c->pid, c->may, c->over, c->stopped, c->hostile, c->load->state, c->load->end,
+		     c->load->result, c->load->why);
+	}
+}
+
 static void look_at_events(void)
 {
 	const json_t *event;
@@ -180,9 +201,8 @@ static void look_at_events(void)
 			/* A reset ended the lease, and found nobody to grant it anew. */
 			find(event_int(event, "pid"))->over = true;
 		} else if (strcmp(name, "iommu_fault") == 0 || strcmp(name, "refused") == 0) {
-			char *line = json_dumps(event, JSON_COMPACT);
-
-			FAIL("%s", line);
+			tell_all();
+			FAIL("not expected of any client");
 		}
 	}
 }

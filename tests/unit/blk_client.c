@@ -820,6 +820,56 @@ static void words(void)
 
 /* The doorbell -------------------------------------------------------------------*/
 
+/* A buffer that cannot be mapped any more, see fake_dmabuf.c. */
+static void revoke_doorbell(struct fake_memory *m)
+{
+	int fd = memfd_create("dmabuf:revoked", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	barbuf_buffer_free(m->buffer);
+	if (ftruncate(fd, 4096) || fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) ||
+	    barbuf_buffer_adopt(&m->buffer, fd))
+		abort();
+}
+
+/* A device is reset, or a lease ends, while its grant is still on its way. */
+static void doorbell_gone_at_once(void)
+{
+	struct fake_memory former;
+	struct blk_client *c;
+	struct fake_blk f;
+	int ret;
+
+	fake_blk_new(&f, 0, 8, 1024);
+	revoke_doorbell(&f.m);
+	fake_grant(&f);
+	ret = blk_client_adopt(&c, f.client, &any, why, sizeof(why));
+	CHECK(!ret && blk_client_paused(c), "a grant that is over is no error, but a pause: %d, %s",
+	      ret, why);
+	start(c, BLK_OP_WRITE, 1, 2);
+	CHECK(!blk_client_ring(c) && !blk_client_counts(c)->sigbus, "which is waited for");
+	fake_blk_renew(&f, &former);
+	fake_memory_drop(&former);
+	revoke_doorbell(&f.m);
+	fake_grant(&f);
+	blk_client_wait(c, 10);
+	CHECK(blk_client_counts(c)->regrants == 1 && blk_client_paused(c), "and so is the next");
+	fake_blk_renew(&f, &former);
+	fake_memory_drop(&former);
+	fake_device_start(&f, UINT_MAX);
+	fake_grant(&f);
+	CHECK(finish(c, 1) == 1 && is_filled(f.disk + 1024, 1, 2), "the third works");
+	drop(&f, c);
+
+	fake_blk_new(&f, 0, 8, 1024);
+	revoke_doorbell(&f.m);
+	fake_grant(&f);
+	fake_say(&f, BLK_ENDED, BLK_END_REVOKED, -1);
+	ret = blk_client_adopt(&c, f.client, &any, why, sizeof(why));
+	CHECK(!ret && blk_client_wait(c, WAIT_MS) == -EPIPE && blk_client_end(c) == BLK_END_REVOKED,
+	      "one that was revoked at once says so");
+	drop(&f, c);
+}
+
 static void doorbell_gone(void)
 {
 	const struct blk_client_counts *n;
@@ -1001,6 +1051,7 @@ int main(void)
 	ends();
 	words();
 	doorbell_gone();
+	doorbell_gone_at_once();
 	unwanted_doorbell();
 	used_ring();
 	no_eventfd_at_all();
