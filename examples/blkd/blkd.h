@@ -93,7 +93,7 @@ struct queue {
 	double checked; /* whether the doorbell still stands */
 	uint64_t done;
 	uint16_t looked; /* used index when .done was counted */
-	uint16_t promised; /* the furthest available index seen: an honest one never goes back */
+	uint16_t seen_used, seen_avail; /* both indexes at the last look */
 	uint64_t leases;
 
 	double noticed; /* when its lease ended */

@@ -146,7 +146,7 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 	q->state = QUEUE_LENT;
 	q->conn = c;
 	q->since = q->checked = now();
-	q->done = q->looked = q->promised = 0;
+	q->done = q->looked = q->seen_used = q->seen_avail = 0;
 	q->leases++;
 	q->grant.window = *w;
 	q->grant.epoch = ++c->epoch;
