@@ -241,6 +241,7 @@ int conn_word(struct conn *c, enum blk_kind kind, uint32_t value);
 __attribute__((format(printf, 4, 5))) void conn_refuse(struct blkd *b, struct conn *c, int error,
 						       const char *fmt, ...);
 void conn_drop(struct blkd *b, struct conn *c);
+bool conn_is_controller(uid_t uid);
 void conn_look(struct blkd *b);
 void conn_bury(struct blkd *b);
 

@@ -184,7 +184,7 @@ static void conn_ready(struct blkd *b, struct watch *w)
 	/* A holder's end is told by the table of leases. */
 }
 
-static bool is_controller(uid_t uid)
+bool conn_is_controller(uid_t uid)
 {
 	return uid == 0 || uid == geteuid();
 }
@@ -196,7 +196,7 @@ static bool has_room(const struct blkd *b, uid_t uid)
 
 	for (i = 0; i < b->nr_conns; i++)
 		waiting += !b->conns[i]->queue && b->conns[i]->peer.uid == uid;
-	if (is_controller(uid))
+	if (conn_is_controller(uid))
 		return b->nr_conns < CONNECTIONS_MAX;
 	return waiting < WAITING_MAX && b->nr_conns < CONNECTIONS_MAX - CONNECTIONS_RESERVED;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "blkd.h"
 #include "events.h"
@@ -100,7 +99,7 @@ void control_ask(struct blkd *b, struct conn *c, const struct blk_request *r)
 	char text[64];
 	struct queue *q;
 
-	if (c->peer.uid != 0 && c->peer.uid != geteuid()) {
+	if (!conn_is_controller(c->peer.uid)) {
 		conn_refuse(b, c, -EACCES, "uid %u does not control this blkd", c->peer.uid);
 		return;
 	}

@@ -276,17 +276,21 @@ static void finish(struct blkd *b, struct queue *q, enum blk_end why)
 	q->conn = NULL;
 }
 
+static void tell_revoke(const struct queue *q, int error, double seconds)
+{
+	/* EBADFD: somebody was faster, such as `barbuf revoke`. */
+	if (error && error != -EBADFD)
+		complain("queue %u: its doorbell cannot be revoked: %s", q->nr, strerror(-error));
+	event("revoke", "{s:i, s:i, s:i}", "queue", (int)q->nr, "pid", (int)q->conn->peer.pid, "us",
+	      (int)(seconds * 1e6));
+}
+
 static void revoke_doorbell(struct blkd *b, struct queue *q)
 {
 	double start = now();
 	int ret = barbuf_lease_end(b->table, q->lease);
-	double us = (now() - start) * 1e6;
 
-	/* EBADFD: somebody was faster, such as `barbuf revoke`. */
-	if (ret && ret != -EBADFD)
-		complain("queue %u: its doorbell cannot be revoked: %s", q->nr, strerror(-ret));
-	event("revoke", "{s:i, s:i, s:i}", "queue", (int)q->nr, "pid", (int)q->conn->peer.pid, "us",
-	      (int)us);
+	tell_revoke(q, ret, now() - start);
 }
 
 /* End a lease, and tell its holder. The queue is reclaimed from here on. */
@@ -340,11 +344,7 @@ void lease_ends(struct blkd *b)
 		struct conn *c = q->conn;
 		enum blk_end why = said_bye(c) ? BLK_END_BYE : BLK_END_EXITED;
 
-		if (e.error && e.error != -EBADFD)
-			complain("queue %u: its doorbell cannot be revoked: %s", q->nr,
-				 strerror(-e.error));
-		event("revoke", "{s:i, s:i, s:i}", "queue", (int)q->nr, "pid", (int)c->peer.pid,
-		      "us", (int)((now() - start) * 1e6));
+		tell_revoke(q, e.error, now() - start);
 		q->noticed = start;
 		reclaim_push(b, q);
 		finish(b, q, why);

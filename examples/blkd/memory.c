@@ -107,7 +107,6 @@ struct piece {
 	unsigned int access;
 };
 
-#define TABLE_PIECES 3u
 #define MAX_PIECES 5u
 
 static void add(struct piece *p, unsigned int *nr, const struct memory *m, uint64_t from,
@@ -153,6 +152,13 @@ static unsigned int arena_pieces(const struct memory *m, struct piece *p)
 	return nr;
 }
 
+static unsigned int all_pieces(const struct memory *m, struct piece *p)
+{
+	unsigned int nr = table_pieces(m, p);
+
+	return nr + arena_pieces(m, p + nr);
+}
+
 static void unmap_pieces(struct memory *m, const struct piece *p, unsigned int nr)
 {
 	while (nr--)
@@ -187,7 +193,6 @@ int memory_make(struct memory *m, struct barbuf_container *c, const struct blk_w
 		uint64_t iova, uint32_t page, uint32_t hole)
 {
 	struct piece p[MAX_PIECES];
-	unsigned int nr;
 	int ret;
 
 	*m = (struct memory){ .most = *most, .w = *most, .iova = iova, .page = page, .hole = hole };
@@ -202,9 +207,7 @@ int memory_make(struct memory *m, struct barbuf_container *c, const struct blk_w
 		return ret;
 	}
 	m->container = c;
-	nr = table_pieces(m, p);
-	nr += arena_pieces(m, p + nr);
-	ret = map_pieces(m, p, nr);
+	ret = map_pieces(m, p, all_pieces(m, p));
 	if (ret)
 		drop_pieces(m);
 	return ret;
@@ -247,13 +250,10 @@ int memory_rewind(struct memory *m, uint64_t first_sector)
 void memory_drop(struct memory *m)
 {
 	struct piece p[MAX_PIECES];
-	unsigned int nr;
 
 	if (!m->container)
 		return;
-	nr = table_pieces(m, p);
-	nr += arena_pieces(m, p + nr);
-	unmap_pieces(m, p, nr);
+	unmap_pieces(m, p, all_pieces(m, p));
 	drop_pieces(m);
 }
 

@@ -97,10 +97,11 @@ void queue_retire(struct blkd *b, struct queue *q)
 /* @all: the device was reset. Else what is old enough. */
 void queue_free_retired(struct queue *q, bool all)
 {
+	double t = now();
 	uint32_t i;
 
 	for (i = 0; i < WINDOWS; i++)
-		if (all || now() >= q->retired[i].until)
+		if (all || t >= q->retired[i].until)
 			memory_drop(&q->retired[i].mem);
 }
 

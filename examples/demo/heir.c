@@ -14,7 +14,6 @@
 #include "role.h"
 
 #define BLOCKS 32
-#define WAIT_MS 30000
 
 static size_t not_zero(const void *memory, size_t from, size_t to)
 {
@@ -53,7 +52,6 @@ static int transfer(struct blk_client *c, enum blk_op op, uint64_t block, unsign
 		    uint64_t *wrong)
 {
 	uint32_t size = blk_client_facts(c)->window.block_size;
-	struct blk_completion done;
 	int ret, slot = blk_client_slot(c);
 	unsigned char *data;
 	uint32_t i;
@@ -62,13 +60,7 @@ static int transfer(struct blk_client *c, enum blk_op op, uint64_t block, unsign
 		return slot;
 	data = blk_client_data(c, slot);
 	memset(data, op == BLK_OP_WRITE ? pattern : 0, size);
-	ret = blk_client_submit(c, slot, op, block);
-	if (!ret)
-		ret = blk_client_ring(c);
-	if (!ret)
-		ret = blk_client_wait(c, WAIT_MS);
-	if (!ret)
-		ret = blk_client_reap(c, &done, 1) == 1 ? done.error : -EIO;
+	ret = role_request(c, slot, op, block);
 	for (i = 0; !ret && op == BLK_OP_READ && i < size; i++)
 		*wrong += data[i] != pattern;
 	blk_client_put(c, slot);

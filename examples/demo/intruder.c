@@ -28,7 +28,6 @@
 
 /* A device fd has BAR n at this offset; one might take a buffer's fd for one. */
 #define BAR_OFFSET(bar) ((off_t)(bar) << 40)
-#define WAIT_MS 30000
 
 struct intruder {
 	struct blk_client *client;
@@ -263,7 +262,7 @@ static void primary(const struct intruder *in)
 	size_t len;
 	int sock, ret;
 
-	sock = listen_connect(in->socket, WAIT_MS / 1000);
+	sock = listen_connect(in->socket, ROLE_WAIT_MS / 1000);
 	ret = sock < 0 ? sock : barbuf_message_send(sock, &revoke, sizeof(revoke), -1);
 	if (!ret)
 		ret = barbuf_message_recv(sock, &answer, sizeof(answer), &len, NULL);
@@ -288,16 +287,9 @@ static void false_doorbell(const struct intruder *in)
 static const char *read_a_block(const struct intruder *in)
 {
 	struct blk_client *c = in->client;
-	struct blk_completion done;
 	int slot = blk_client_slot(c);
-	int ret = slot < 0 ? slot : blk_client_submit(c, slot, BLK_OP_READ, 0);
+	int ret = slot < 0 ? slot : role_request(c, slot, BLK_OP_READ, 0);
 
-	if (!ret)
-		ret = blk_client_ring(c);
-	if (!ret)
-		ret = blk_client_wait(c, WAIT_MS);
-	if (!ret)
-		ret = blk_client_reap(c, &done, 1) == 1 ? done.error : -EIO;
 	if (slot >= 0)
 		blk_client_put(c, slot);
 	return errno_name(-ret);
@@ -310,8 +302,8 @@ static void lose_it(const struct intruder *in)
 	int fd = in->raw.buffer_fd;
 
 	tell_state("waits");
-	if (blk_client_wait(in->client, WAIT_MS) != -EPIPE)
-		errx(1, "its lease did not end within %d ms", WAIT_MS);
+	if (blk_client_wait(in->client, ROLE_WAIT_MS) != -EPIPE)
+		errx(1, "its lease did not end within %d ms", ROLE_WAIT_MS);
 	tell("revoked", blk_end_name(blk_client_end(in->client)), "is told that its lease is over");
 	tell("SIGBUS", touch(own, TOUCH_WRITE), "rings its doorbell afterwards");
 	tell("SIGBUS", touch(own, TOUCH_READ), "reads its page afterwards");

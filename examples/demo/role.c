@@ -106,3 +106,17 @@ struct blk_client *role_lease(const char *socket, int queue)
 		errx(1, "queue %d: %s", queue, why);
 	return c;
 }
+
+int role_request(struct blk_client *c, int slot, enum blk_op op, uint64_t block)
+{
+	struct blk_completion done;
+	int ret = blk_client_submit(c, slot, op, block);
+
+	if (!ret)
+		ret = blk_client_ring(c);
+	if (!ret)
+		ret = blk_client_wait(c, ROLE_WAIT_MS);
+	if (!ret)
+		ret = blk_client_reap(c, &done, 1) == 1 ? done.error : -EIO;
+	return ret;
+}

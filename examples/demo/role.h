@@ -27,4 +27,10 @@ const char *touch(volatile void *addr, enum touch how);
 /* Lease this queue, or end this process with a line on stderr. */
 struct blk_client *role_lease(const char *socket, int queue);
 
+/* How long a role waits for its request, or the end of its lease. */
+#define ROLE_WAIT_MS 30000
+
+/* One request, alone in flight, and its end. 0 or a negative errno. */
+int role_request(struct blk_client *c, int slot, enum blk_op op, uint64_t block);
+
 #endif

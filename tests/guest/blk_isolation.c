@@ -579,15 +579,21 @@ static void read_only_by_policy(struct raw *r)
 	CHECK(block_is(raw_data(r, 1), 64, 0));
 }
 
-static void read_only_user(void)
+/* What a user that falls under this rule finds. */
+static void try_under(const char *rule, void (*fn)(struct raw *r))
 {
-	struct trial t = { .fn = read_only_by_policy, .queue = 1 };
+	struct trial t = { .fn = fn, .queue = 1 };
 	struct blkd b;
 
-	start(&b, "65534,ro");
+	start(&b, rule);
 	t.b = &b;
 	join(spawn(trial_child, &t));
 	blkd_stop(&b);
+}
+
+static void read_only_user(void)
+{
+	try_under("65534,ro", read_only_by_policy);
 }
 
 /* Fixed ----------------------------------------------------------------------------------*/
@@ -624,13 +630,7 @@ static void only_its_window(struct raw *r)
 
 static void fixed_window(void)
 {
-	struct trial t = { .fn = only_its_window, .queue = 1 };
-	struct blkd b;
-
-	start(&b, "65534,ro,fixed,window=1000+16");
-	t.b = &b;
-	join(spawn(trial_child, &t));
-	blkd_stop(&b);
+	try_under("65534,ro,fixed,window=1000+16", only_its_window);
 }
 
 static const struct test_case cases[] = {
