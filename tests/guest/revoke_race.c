@@ -235,55 +235,6 @@ static void eight_threads_revoking(void)
 }
 
 /*
- * One who is told EBADFD may rely on it, however long the sweep of the first
- * revoker takes: here it has thousands of PTEs to go through, and the last of
- * them is looked at.
- */
-static void *revoke_and_look(void *arg)
-{
-	struct rivals *r = arg;
-
-	while (!r->go)
-		;
-	if (try_revoke(r->dev, r->fd) == 0) {
-		__atomic_fetch_add(&r->won, 1, __ATOMIC_RELAXED);
-		return NULL;
-	}
-	if (!touch(r->p))
-		FAIL("told %s, and the last page still answers", strerror_name(errno));
-	__atomic_fetch_add(&r->lost, 1, __ATOMIC_RELAXED);
-	return NULL;
-}
-
-static void second_revoker_is_told_the_truth(void)
-{
-	struct rivals r = { .dev = dev_open("ivshmem") };
-	const size_t size = MIB(slow_kernel() ? 8 : 32);
-	pthread_t threads[2];
-	unsigned int i, n;
-	char *p;
-
-	for (n = 0; n < 10; n++) {
-		r.won = r.lost = r.go = 0;
-		r.fd = export_range(r.dev, 2, 0, size);
-		/* Not congruent, so every page has a PTE of its own. */
-		p = map_aligned(r.fd, 0, size, MIB(2), PAGE);
-		walk_faults(p, size, PAGE);
-		r.p = p + size - PAGE;
-		for (i = 0; i < ARRAY_SIZE(threads); i++)
-			CHECK(pthread_create(&threads[i], NULL, revoke_and_look, &r) == 0);
-		sleep_ms(10);
-		r.go = 1;
-		for (i = 0; i < ARRAY_SIZE(threads); i++)
-			pthread_join(threads[i], NULL);
-		CHECK_EQ(r.won, 1);
-		CHECK_EQ(r.lost, 1);
-		unmap(p, size);
-		close(r.fd);
-	}
-}
-
-/*
  * A buffer goes for other reasons at the moment it is revoked: its last fd is
  * closed, its last mapping unmapped, its device toggled. Nobody waits for
  * somebody who waits for him.
@@ -359,7 +310,6 @@ static const struct test_case cases[] = {
 	CASE_MMAP(eight_threads_faulting, .seconds = 30),
 	CASE_MMAP(eight_threads_on_huge_leaves),
 	CASE_MMAP(eight_threads_revoking),
-	CASE_MMAP(second_revoker_is_told_the_truth),
 	CASE_MMAP(release_while_revoked),
 };
 
