@@ -7,13 +7,15 @@ tally_passed=0 tally_failed=0 tally_skipped=0 tally_lines=()
 
 # tally NAME COMMAND...
 tally() {
-	local name=$1 log line status began=$SECONDS
+	local name=$1 log line status took began=$SECONDS
 
 	shift
 	log=$(mktemp)
 	"$@" | tee "$log"
 	status=${PIPESTATUS[0]}
 	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1)
+	# One that ran in the background says itself how long.
+	took=$(sed -n "s/^# $name took \([0-9]*\) s$/\1/p" "$log" | tail -n 1)
 	rm -f "$log"
 	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
 		tally_passed=$((tally_passed + BASH_REMATCH[1]))
@@ -31,7 +33,7 @@ tally() {
 		tally_failed=$((tally_failed + 1))
 		line="no summary, exit status $status"
 	fi
-	tally_lines+=("$(printf '%-16s %s (%d s)' "$name" "$line" $((SECONDS - began)))")
+	tally_lines+=("$(printf '%-16s %s (%d s)' "$name" "$line" ${took:-$((SECONDS - began))})")
 }
 
 # tally_meson BUILD [TEST...]: unit tests. meson counts programs; their TAP lines, of
