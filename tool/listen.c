@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <barbuf.h>
+
 #include "listen.h"
 
 #define BACKLOG 64
@@ -88,6 +90,8 @@ int listen_open(struct listener *l, const char *path, mode_t mode)
 		ret = -errno;
 		goto out_unlock;
 	}
+	/* A server takes none, and to close one may take long. A kernel before 6.16 lets them come. */
+	barbuf_message_refuse_fds(l->fd);
 	/* It has its mode from its first moment on. */
 	mask = umask(0777 & ~mode);
 	ret = bind(l->fd, (struct sockaddr *)&l->address, sizeof(l->address)) ? -errno : 0;

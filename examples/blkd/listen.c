@@ -9,6 +9,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <barbuf.h>
+
 #include "listen.h"
 
 #define BACKLOG 64
@@ -75,6 +77,8 @@ static int open_socket(struct listener *l, const struct sockaddr_un *a)
 	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return -errno;
+	/* blkd takes none, and to close one may take long. A kernel before 6.16 lets them come. */
+	barbuf_message_refuse_fds(l->fd);
 	mask = umask(0);
 	ret = bind(l->fd, (const struct sockaddr *)a, sizeof(*a)) ? -errno : 0;
 	umask(mask);

@@ -63,6 +63,8 @@ int peer_start(struct peer *p, const char *name)
 		ret = -errno;
 		goto err;
 	}
+	/* The answers have none. A kernel before 6.16 lets them come all the same. */
+	barbuf_message_refuse_fds(socks[0]);
 	p->pid = fork();
 	if (p->pid < 0) {
 		ret = -errno;

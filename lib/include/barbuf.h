@@ -477,6 +477,22 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd);
  */
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd);
 
+/**
+ * barbuf_message_refuse_fds() - let nobody send a descriptor to this socket
+ * @sock: a UNIX socket. Those that a listening one accepts refuse them, too, if it did
+ *	before the peer connected: call it before listen()
+ *
+ * For a primary that lends and takes nothing. Who is sent a descriptor must close it, by a
+ * call or with the socket, and the last close of a file takes as long as the sender
+ * wants: seconds of a TCP socket that lingers over what was not sent, or until the
+ * server of a FUSE file answers. A single thread that serves many is frozen so long.
+ * Whoever sends a descriptor here is told -EPERM, and nothing arrives.
+ *
+ * Errors: -EOPNOTSUPP: this kernel cannot (SO_PASSRIGHTS is of Linux 6.16), and descriptors
+ * can come; or it is no UNIX socket.
+ */
+int barbuf_message_refuse_fds(int sock);
+
 /* ---------------------------------------------------------------------- map
  *
  * Threads: one mapping may be used by any number of threads at once;

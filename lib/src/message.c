@@ -16,6 +16,10 @@
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 4
 #endif
+/* Linux 6.16; the number of all but parisc and sparc */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 /* The kernel's limit on descriptors in one message. */
 #define SCM_FDS_MAX 253
@@ -210,4 +214,13 @@ int barbuf_message_send(int sock, const void *msg, size_t len, int fd)
 int barbuf_message_recv(int sock, void *buf, size_t size, size_t *len, int *fd)
 {
 	return barbuf__message_recv(sock, BARBUF__KIND_MESSAGE, buf, size, len, fd);
+}
+
+int barbuf_message_refuse_fds(int sock)
+{
+	int off = 0;
+
+	if (!setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)))
+		return 0;
+	return errno == ENOPROTOOPT ? -EOPNOTSUPP : -errno;
 }

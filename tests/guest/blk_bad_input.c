@@ -19,6 +19,7 @@
 
 #include <linux/virtio_blk.h>
 
+#include "../linger.h"
 #include "blk_lent.h"
 
 #define NOBODY 65534
@@ -594,7 +595,13 @@ static int hostile(void *arg)
 
 			memset(msg, 0xff, sizeof(msg));
 			memcpy(msg, &kinds[k], sizeof(kinds[k]));
-			barbuf_message_send(sock, msg, sizes[s], n % 2 ? fd : -1);
+			if (n % 2) {
+				/* EPIPE: one connection too many. */
+				int ret = barbuf_message_send(sock, msg, sizes[s], fd);
+
+				CHECK_MSG(ret == -EPERM || ret == -EPIPE, "%d", ret);
+			}
+			barbuf_message_send(sock, msg, sizes[s], -1);
 			close(sock);
 		}
 	}
@@ -612,7 +619,8 @@ static int hostile(void *arg)
 		note("in a lease: kind 0x%x", kinds[k]);
 		raw_open(&r, b, VICTIM, 0, 0);
 		memcpy(msg, &kinds[k], sizeof(kinds[k]));
-		barbuf_message_send(r.sock, msg, k % 2 ? 8 : 64, k % 3 ? -1 : fd);
+		CHECK_EQ(barbuf_message_send(r.sock, msg, 64, fd), -EPERM);
+		barbuf_message_send(r.sock, msg, k % 2 ? 8 : 64, -1);
 		CHECK_EQ(raw_wait(&r, BLK_ENDED), BLK_END_PROTOCOL);
 		CHECK_EQ(raw_ring(&r), -EIO);
 		raw_close(&r);
@@ -647,6 +655,51 @@ static void hostile_messages(void)
 	CHECK(!blkd_try_event(&b, 0, "broken", -1));
 	stop_others(&o);
 	blkd_stop(&b);
+}
+
+struct slow {
+	struct blkd b;
+	int said[2];
+};
+
+/* Sends what takes long to close. */
+static int slow_to_close(void *arg)
+{
+	struct slow *s = arg;
+	struct lingering l = linger_open(20);
+	int sock, ret;
+
+	drop_to(NOBODY);
+	sock = raw_connect(&s->b);
+	CHECK(l.sock >= 0);
+	ret = barbuf_message_send(sock, "x", 1, l.sock);
+	linger_close(&l, !ret);
+	CHECK_EQ(write(s->said[1], "", 1), 1);
+	for (;;)
+		pause();
+	return 0;
+}
+
+static void slow_descriptor(void)
+{
+	uint64_t asked, took;
+	struct slow s;
+	struct raw r;
+	pid_t pid;
+	char c;
+
+	start(&s.b, "any");
+	OK(pipe(s.said));
+	pid = spawn(slow_to_close, &s);
+	close(s.said[1]);
+	CHECK_EQ(read(s.said[0], &c, 1), 1);
+	asked = now_ns();
+	raw_open(&r, &s.b, VICTIM, 0, 0);
+	took = (now_ns() - asked) / 1000000;
+	CHECK_MSG(took < 1000 || slow_kernel(), "a lease after %llu ms", (unsigned long long)took);
+	OK(kill(pid, SIGKILL));
+	wait_end(pid, "who sends descriptors");
+	blkd_stop(&s.b);
 }
 
 static void wrong_commands(void)
@@ -807,6 +860,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(socket_in_use),
 	CASE(command_line),
 	CASE_MMAP(hostile_messages, .seconds = 40),
+	CASE_MMAP(slow_descriptor),
 	CASE_MMAP(wrong_commands),
 	CASE_MMAP(silent_connections, .seconds = 40),
 	CASE_MMAP(deaf_client),

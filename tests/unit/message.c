@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <barbuf.h>
@@ -341,6 +342,52 @@ static void peer_leaves_unread(void)
 	close(s[0]);
 }
 
+/* A listening socket hands it on to connections, also to those that nobody has accepted yet. */
+static void refused_fds(void)
+{
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int inet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(address);
+	int server, fd = -2;
+	char buf[8];
+	size_t n;
+	int ret;
+
+	CHECK(barbuf_message_refuse_fds(-1) == -EBADF, "-1 refuses nothing");
+	if (inet >= 0)
+		CHECK(barbuf_message_refuse_fds(inet) == -EOPNOTSUPP, "no fds come by TCP");
+	close(inet);
+	ret = barbuf_message_refuse_fds(listener);
+	if (ret == -EOPNOTSUPP) {
+		tap_skip("fds are refused", "a kernel before 6.16");
+		close(listener);
+		close(client);
+		return;
+	}
+	REQUIRE(!ret && !bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)) &&
+			!listen(listener, 4) &&
+			!getsockname(listener, (struct sockaddr *)&address, &len) &&
+			!connect(client, (struct sockaddr *)&address, len),
+		"a listening socket that refuses fds");
+	CHECK(barbuf_message_send(client, "x", 1, STDOUT_FILENO) == -EPERM,
+	      "none can be sent to it");
+	CHECK(!barbuf_message_send(client, "y", 1, -1), "but a message can");
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	CHECK(!barbuf_message_recv(server, buf, sizeof(buf), &n, NULL) && n == 1 && *buf == 'y',
+	      "which comes, and the other did not");
+	CHECK(barbuf_message_send(client, "x", 1, STDOUT_FILENO) == -EPERM,
+	      "nor once it is accepted");
+	CHECK(!barbuf_message_send(server, "z", 1, STDOUT_FILENO) &&
+		      !barbuf_message_recv(client, buf, sizeof(buf), &n, &fd) && fd >= 0,
+	      "the other way they go");
+	close(fd);
+	close(server);
+	close(client);
+	close(listener);
+}
+
 int main(void)
 {
 	unsigned int before = open_fds();
@@ -360,6 +407,7 @@ int main(void)
 		signals();
 		end_of_peer();
 		peer_leaves_unread();
+		refused_fds();
 		CHECK(open_fds() == before, "no fd is left at the end");
 	}
 	return tap_done();
