@@ -15,6 +15,9 @@
 #include "events.h"
 #include "kmsg.h"
 
+/* Of the log in one round: a flood, of faults or of anything, does not keep us from all else. */
+#define LINES_AT_ONCE 64
+
 /* Whose it is, NULL: nobody's. *late: of memory that is gone. */
 static struct queue *find_queue(struct blkd *b, uint64_t address, bool *late)
 {
@@ -51,11 +54,11 @@ static void fault(struct blkd *b, const struct kmsg_fault *f)
 
 static void kmsg_ready(struct blkd *b, struct watch *w)
 {
+	unsigned int lines = LINES_AT_ONCE;
 	struct kmsg_fault f;
 	int ret;
 
-	/* The rest of a flood is read in the next round. */
-	while ((ret = kmsg_next(w->fd, &f)) == 1)
+	while ((ret = kmsg_next(w->fd, &f, &lines)) == 1)
 		if (kmsg_is_of(&f, b->o.address))
 			fault(b, &f);
 	if (ret && ret != -EAGAIN) {

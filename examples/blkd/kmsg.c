@@ -10,81 +10,100 @@
 
 /* No kernel has handed out longer records. */
 #define RECORD_MAX 8192
-/* Lines looked at in one go, so that a flood of them does not keep us from all else. */
-#define LINES_AT_ONCE 64
 
-/* Copies a PCI address, up to @end. */
-static bool copy_device(struct kmsg_fault *f, const char *from, char end)
+/* What is behind @prefix, NULL: it does not begin so. Nothing is behind NULL. */
+static const char *after(const char *text, const char *prefix)
 {
-	size_t len = strspn(from, "0123456789abcdef:.");
+	size_t len = strlen(prefix);
 
-	if (!len || len >= sizeof(f->device) || from[len] != end)
-		return false;
-	memcpy(f->device, from, len);
-	f->device[len] = '\0';
-	return true;
+	return text && !strncmp(text, prefix, len) ? text + len : NULL;
 }
 
-static bool copy_address(struct kmsg_fault *f, const char *from)
+/* Copies a PCI address. What is behind it, or NULL. */
+static const char *take_device(struct kmsg_fault *f, const char *from)
+{
+	size_t len;
+
+	if (!from)
+		return NULL;
+	len = strspn(from, "0123456789abcdef:");
+	/* ".3", the function. */
+	if (!len || from[len] != '.' || strspn(from + len + 1, "01234567") != 1 ||
+	    len + 2 >= sizeof(f->device))
+		return NULL;
+	memcpy(f->device, from, len + 2);
+	f->device[len + 2] = '\0';
+	return from + len + 2;
+}
+
+/* Reads "0x12ab". What is behind it, or NULL. */
+static const char *take_number(uint64_t *value, const char *from)
 {
 	char *end;
 
 	/* strtoull() would take spaces and signs. */
-	if (strncmp(from, "0x", 2) || !strspn(from + 2, "0123456789abcdef"))
-		return false;
+	if (!after(from, "0x") || !strspn(from + 2, "0123456789abcdef"))
+		return NULL;
 	errno = 0;
-	f->address = strtoull(from, &end, 16);
-	return !errno;
+	*value = strtoull(from, &end, 16);
+	return errno ? NULL : end;
 }
 
-/* DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0xffff0000 [fault reason 0x06] ... */
-static bool parse_intel(const char *line, struct kmsg_fault *f)
+/* [DMA Read NO_PASID] Request device [01:00.0] fault addr 0xffff0000 [fault reason 0x06] ...
+ * also with " PASID 0x1", or neither. */
+static bool parse_intel(const char *text, struct kmsg_fault *f)
 {
-	const char *device = strstr(line, "Request device [");
-	const char *address = strstr(line, "fault addr ");
+	const char *access = after(text, "[DMA Read"), *rest;
+	uint64_t pasid;
 
-	f->write = strstr(line, "[DMA Write");
-	if (!f->write && !strstr(line, "[DMA Read"))
-		return false;
-	return device && address && copy_device(f, device + strlen("Request device ["), ']') &&
-	       copy_address(f, address + strlen("fault addr "));
+	if (!access) {
+		access = after(text, "[DMA Write");
+		f->write = true;
+	}
+	rest = after(access, " NO_PASID");
+	if (!rest)
+		rest = take_number(&pasid, after(access, " PASID "));
+	rest = take_device(f, after(rest ? rest : access, "] Request device ["));
+	return take_number(&f->address, after(rest, "] fault addr "));
 }
 
-/* vfio-pci 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000e address=0x... flags=0x0020]
- * and without a driver: AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:01:00.0 domain=... */
-static bool parse_amd(const char *line, struct kmsg_fault *f)
+/* Event logged [IO_PAGE_FAULT domain=0x000e address=0x... flags=0x0020]
+ * and with "device=0000:01:00.0 " before the domain where that is not known yet. */
+static bool parse_amd(const char *text, struct kmsg_fault *f)
 {
-	const char *event = strstr(line, "[IO_PAGE_FAULT ");
-	const char *device, *address, *flags, *vi;
+	const char *rest = after(text, "Event logged [IO_PAGE_FAULT ");
+	uint64_t domain, flags;
 
-	if (!event)
+	if (!*f->device)
+		rest = after(take_device(f, after(rest, "device=")), " ");
+	rest = take_number(&domain, after(rest, "domain="));
+	rest = take_number(&f->address, after(rest, " address="));
+	if (!take_number(&flags, after(rest, " flags=")))
 		return false;
-	device = strstr(event, "device=");
-	address = strstr(event, "address=");
-	flags = strstr(event, "flags=");
-	/* EVENT_FLAG_RW of the driver is bit 5. */
-	f->write = flags && strtoul(flags + strlen("flags="), NULL, 16) & 0x20;
-	if (!address || !copy_address(f, address + strlen("address=")))
-		return false;
-	if (device)
-		return copy_device(f, device + strlen("device="), ' ');
-	vi = strstr(line, ": AMD-Vi");
-	if (!vi)
-		return false;
-	for (device = vi; device > line && device[-1] != ' '; device--)
-		;
-	snprintf(f->device, sizeof(f->device), "%.*s", (int)(vi - device), device);
-	return *f->device;
+	/* EVENT_FLAG_RW of the driver */
+	f->write = flags & 0x20;
+	return true;
 }
 
+/*
+ * All of it from the beginning of the line: other messages of the kernel quote what a user
+ * said, such as the name of a process, a file, or an option of mount(2) in a user namespace.
+ */
 bool kmsg_parse(const char *line, struct kmsg_fault *f)
 {
+	const char *text;
+
 	*f = (struct kmsg_fault){ 0 };
-	if (strstr(line, "DMAR: "))
-		return parse_intel(line, f);
-	if (strstr(line, "AMD-Vi: "))
-		return parse_amd(line, f);
-	return false;
+	text = after(line, "DMAR: ");
+	if (text)
+		return parse_intel(text, f);
+	text = after(line, "AMD-Vi: ");
+	if (!text) {
+		/* Of a device with a driver: "vfio-pci 0000:01:00.0: AMD-Vi: ". */
+		text = after(line + strcspn(line, " "), " ");
+		text = after(take_device(f, text), ": AMD-Vi: ");
+	}
+	return parse_amd(text, f);
 }
 
 bool kmsg_is_of(const struct kmsg_fault *f, const char *address)
@@ -111,14 +130,13 @@ int kmsg_open(void)
 	return fd;
 }
 
-int kmsg_next(int fd, struct kmsg_fault *f)
+int kmsg_next(int fd, struct kmsg_fault *f, unsigned int *lines)
 {
 	char record[RECORD_MAX + 1];
-	int tries = LINES_AT_ONCE;
 	const char *text;
 	ssize_t n;
 
-	while (tries--) {
+	for (; *lines; --*lines) {
 		n = read(fd, record, sizeof(record) - 1);
 		if (n < 0 && errno == EAGAIN)
 			return 0;
@@ -130,8 +148,10 @@ int kmsg_next(int fd, struct kmsg_fault *f)
 		record[n] = '\0';
 		/* "level and facility,number,time,flags;text", by a program or by the kernel. */
 		text = strchr(record, ';');
-		if (text && strtoul(record, NULL, 10) < 8 && kmsg_parse(text + 1, f))
+		if (text && strtoul(record, NULL, 10) < 8 && kmsg_parse(text + 1, f)) {
+			--*lines;
 			return 1;
+		}
 	}
 	return -EAGAIN;
 }

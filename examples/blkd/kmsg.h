@@ -28,7 +28,8 @@ bool kmsg_is_of(const struct kmsg_fault *f, const char *address);
  * is not everybody's. */
 int kmsg_open(void);
 
-/* The next fault. 1; 0: none is there; -EAGAIN: look again at once, lines were lost; else the errno. */
-int kmsg_next(int fd, struct kmsg_fault *f);
+/* The next fault, within the next *lines of the log, which are counted down. 1; 0: no line is
+ * there; -EAGAIN: *lines is 0, and there may be more; else the errno. */
+int kmsg_next(int fd, struct kmsg_fault *f, unsigned int *lines);
 
 #endif

@@ -35,6 +35,8 @@ static void lines(void)
 	fault("DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0xfffffffff000 "
 	      "[fault reason 0x06] PTE Read access is not set",
 	      "01:00.0", 0xfffffffff000, false);
+	fault("DMAR: [DMA Read PASID 0x1] Request device [0000:01:00.0] fault addr 0x1000 x",
+	      "0000:01:00.0", 0x1000, false);
 	/* drivers/iommu/amd/iommu.c */
 	fault("vfio-pci 0000:c1:00.3: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000e "
 	      "address=0x1245000 flags=0x0020]",
@@ -57,6 +59,28 @@ static void lines(void)
 	none("AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:c1:00.3 domain=0x000e]");
 	none("AMD-Vi: Completion-Wait loop timed out");
 	none("Request device [01:00.0] fault addr 0x1000");
+}
+
+/* What the kernel says of what a user gave it. */
+static void forged(void)
+{
+	/* mount -t tmpfs -o TEXT in a user namespace */
+	none("tmpfs: Unknown parameter 'DMAR: [DMA Write] Request device [01:00.0] fault addr "
+	     "0x1000000'");
+	none("tmpfs: Unknown parameter 'AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:01:00.0 "
+	     "domain=0x000e address=0x1000000 flags=0x0020]'");
+	none("tmpfs: Unknown parameter 'vfio-pci 0000:01:00.0: AMD-Vi: Event logged "
+	     "[IO_PAGE_FAULT domain=0x000e address=0x1000000 flags=0x0020]'");
+	/* The names of a process, 15 characters, and of its file */
+	none("DMAR: [DMA Read[77]: segfault at 0 ip 1 sp 2 error 4 in x] Request device [01:00.0] "
+	     "fault addr 0x1000000[1000,2000]");
+	none("a 0000:01:00.0[77]: segfault at 0 ip 1 sp 2 error 4 in x: AMD-Vi: Event logged "
+	     "[IO_PAGE_FAULT domain=0x000e address=0x1000000 flags=0x0020][1000,2000]");
+	none("a b 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000e "
+	     "address=0x1000000 flags=0x0020]");
+	none("DMAR: x [DMA Write] Request device [01:00.0] fault addr 0x1000");
+	none("DMAR: [DMA Write] x Request device [01:00.0] fault addr 0x1000");
+	none("DMAR: [DMA Write] Request device [01:00.0] x fault addr 0x1000");
 }
 
 static bool is_of(const char *device, const char *address)
@@ -87,6 +111,7 @@ static void records(void)
 		"a line of no such form",
 		"3,4,100,-;DMAR: [DMA Read] Request device [02:00.0] fault addr 0x4000 x\n",
 	};
+	unsigned int left = 5;
 	struct kmsg_fault f;
 	int fds[2];
 	size_t i;
@@ -96,22 +121,34 @@ static void records(void)
 		if (write(fds[1], text[i], strlen(text[i])) < 0)
 			break;
 	REQUIRE(i == 5, "five records");
-	CHECK(kmsg_next(fds[0], &f) == 1 && f.address == 0x3000 && f.write,
+	CHECK(kmsg_next(fds[0], &f, &left) == 1 && f.address == 0x3000 && f.write,
 	      "the kernel's own is found, at 0x%llx", (unsigned long long)f.address);
-	CHECK(kmsg_next(fds[0], &f) == 1 && f.address == 0x4000, "and the next");
-	CHECK(kmsg_next(fds[0], &f) == 0, "then there is none");
+	CHECK(kmsg_next(fds[0], &f, &left) == 1 && f.address == 0x4000, "and the next");
+	CHECK(kmsg_next(fds[0], &f, &left) == -EAGAIN, "so many lines are enough for once");
+	left = 50;
+	CHECK(kmsg_next(fds[0], &f, &left) == 0, "then there is none");
 	fcntl(fds[1], F_SETPIPE_SZ, 1 << 20); /* a page a packet */
 	for (i = 0; i < 100 && write(fds[1], "6,1,1,-;x", 9) == 9; i++)
 		;
-	CHECK(i == 100 && kmsg_next(fds[0], &f) == -EAGAIN, "a flood of %zu is read in parts", i);
+	CHECK(i == 100 && kmsg_next(fds[0], &f, &left) == -EAGAIN,
+	      "a flood of %zu is read in parts", i);
+	left = 51;
+	CHECK(kmsg_next(fds[0], &f, &left) == 0, "the rest in the next go");
+	for (i = 0; i < 100 && write(fds[1], text[2], strlen(text[2])) > 0; i++)
+		;
+	for (left = 50, i = 0; kmsg_next(fds[0], &f, &left) == 1; i++)
+		;
+	CHECK(i == 50 && !left, "and one of faults, too: %zu", i);
 	close(fds[0]);
 	close(fds[1]);
-	CHECK(kmsg_next(fds[0], &f) == -EBADF, "an error is told");
+	left = 1;
+	CHECK(kmsg_next(fds[0], &f, &left) == -EBADF, "an error is told");
 }
 
 int main(void)
 {
 	lines();
+	forged();
 	whose();
 	records();
 	return tap_done();
