@@ -180,12 +180,20 @@ static int map_pieces(struct memory *m, const struct piece *p, unsigned int nr)
 	return 0;
 }
 
+void memory_close_fds(struct memory *m)
+{
+	if (m->arena_fd >= 0)
+		close(m->arena_fd);
+	if (m->table_fd >= 0)
+		close(m->table_fd);
+	m->arena_fd = m->table_fd = -1;
+}
+
 static void drop_pieces(struct memory *m)
 {
 	munmap(m->arena, m->most.arena_size);
 	munmap(m->table, m->most.table_size);
-	close(m->arena_fd);
-	close(m->table_fd);
+	memory_close_fds(m);
 	m->container = NULL;
 }
 

@@ -27,7 +27,7 @@ struct memory {
 	uint64_t iova; /* of the table; the arena follows */
 	uint32_t hole; /* offset in the arena */
 	uint32_t page;
-	int table_fd, arena_fd;
+	int table_fd, arena_fd; /* -1: it is lent no more */
 	void *table, *arena;
 };
 
@@ -61,6 +61,9 @@ int memory_fill(struct memory *m, uint32_t flags, uint32_t depth, uint64_t first
  * into the memfd, and then the device would go on with pages that nobody else sees.
  */
 int memory_rewind(struct memory *m, uint64_t first_sector);
+
+/* It is lent no more; the device can still reach it. */
+void memory_close_fds(struct memory *m);
 
 /* The device can reach it no more, and then it is gone from here. The device must not use it.
  * What was never made is fine. */

@@ -88,6 +88,7 @@ void queue_retire(struct blkd *b, struct queue *q)
 	uint32_t window = (q->made - 1) % WINDOWS;
 
 	unwire(b, q);
+	memory_close_fds(&q->mem);
 	q->retired[window].mem = q->mem;
 	q->retired[window].until = now() + RETIRED_SECONDS;
 	q->mem.container = NULL;

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Whether a holder has set its available index back, told from two looks at the rings. */
+/*
+ * A queue's memory: whether its holder has set the available index back, told from two looks at
+ * the rings; what of it stays when it is retired.
+ */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/virtio_ring.h>
 
 #include "blkd.h"
-#include "tap.h"
+#include "events.h"
+#include "fake_kernel.h"
 
 static struct queue q;
 static struct vring_used *used;
@@ -24,7 +32,7 @@ static bool back(uint16_t used0, uint16_t avail0, uint16_t used1, uint16_t avail
 	return queue_has_taken_back(&q);
 }
 
-int main(void)
+static void indexes(void)
 {
 	q.mem.most = (struct blk_window){ .queue_size = 128, .depth = 8, .block_size = 512 };
 	if (blk_window_layout(&q.mem.most, 4096))
@@ -47,5 +55,57 @@ int main(void)
 	CHECK(queue_has_taken_back(&q), "and it stays so");
 	free(q.mem.table);
 	free(q.mem.arena);
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static struct blkd b;
+static struct barbuf_device *dev;
+
+/* A queue with memory, on an IOMMU of our own. */
+static bool begin(void)
+{
+	dev = open_one(&b.container, BARBUF_IOMMU_TYPE1, A0);
+	q = (struct queue){ .irq = -1, .made = 1 };
+	b.queues = &q;
+	b.nr_queues = 1;
+	b.page = 4096;
+	b.iova = 1 << 20;
+	b.o.hole = MEMORY_NO_HOLE;
+	return CHECK(
+		dev && !memory_layout(&b.most, 64, 8, 512, b.page) &&
+			!memory_make(&q.mem, b.container, &b.most, b.iova, b.page, MEMORY_NO_HOLE),
+		"a queue with memory");
+}
+
+static void retired(void)
+{
+	unsigned int mapped;
+	int table, arena;
+
+	if (!begin())
+		return;
+	mapped = k.nr_dma;
+	table = q.mem.table_fd;
+	arena = q.mem.arena_fd;
+	*(char *)q.mem.arena = 1;
+	queue_retire(&b, &q);
+	CHECK(!q.mem.container && q.state == QUEUE_EMPTY, "it is retired");
+	CHECK(!is_open(table) && !is_open(arena), "and no descriptor is kept for it");
+	CHECK(k.nr_dma == mapped && *(char *)q.retired[0].mem.arena == 1,
+	      "the device and we still reach it");
+	queue_free_retired(&q, true);
+	CHECK(!k.nr_dma, "until it goes");
+	close_one(b.container, dev);
+}
+
+int main(void)
+{
+	events_begin("blkd_queue", false);
+	indexes();
+	retired();
 	return tap_done();
 }
