@@ -15,6 +15,7 @@ const char *blk_end_name(uint32_t end)
 		[BLK_END_RESET] = "device reset",
 		[BLK_END_SHUTDOWN] = "shutdown",
 		[BLK_END_DEVICE_GONE] = "device gone",
+		[BLK_END_NO_RESOURCES] = "no resources",
 	};
 
 	return end < sizeof(names) / sizeof(names[0]) ? names[end] : "unknown reason";

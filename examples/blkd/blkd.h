@@ -188,7 +188,7 @@ void queue_free_retired(struct queue *q, bool all);
 struct virtio_blk_queue queue_rings(const struct blkd *b, const struct queue *q);
 int queue_enable(struct blkd *b, struct queue *q);
 int queue_start_all(struct blkd *b);
-void queue_rewind(struct blkd *b, struct queue *q);
+int queue_rewind(struct blkd *b, struct queue *q);
 int queue_ring(struct blkd *b, struct queue *q);
 bool queue_has_taken_back(struct queue *q);
 void queue_count(struct queue *q);

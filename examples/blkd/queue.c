@@ -143,18 +143,16 @@ uint64_t queue_first_sector(const struct blkd *b, const struct queue *q)
 	return q->grant.first_block * (b->most.block_size / BLK_SECTOR);
 }
 
-/* The device was reset: as it was lent, or made. */
-void queue_rewind(struct blkd *b, struct queue *q)
+/* The device was reset: as it was lent, or made. On error the device must not start on it. */
+int queue_rewind(struct blkd *b, struct queue *q)
 {
-	int ret;
+	int ret = memory_rewind(&q->mem, queue_first_sector(b, q));
 
-	if (!q->mem.container)
-		return;
-	ret = memory_rewind(&q->mem, queue_first_sector(b, q));
 	if (ret)
 		complain("queue %u: its arena is out of the device's reach: %s", q->nr,
 			 strerror(-ret));
 	q->looked = q->seen_used = q->seen_avail = 0;
+	return ret;
 }
 
 /* Ring its doorbell, as its holder does, but through the device fd. */

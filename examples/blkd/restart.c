@@ -81,10 +81,11 @@ void restart_renew(struct blkd *b)
 		queue_free_retired(q, true);
 		if (q->state == QUEUE_LENT)
 			queue_count(q);
-		if (q->state == QUEUE_LENT || q->state == QUEUE_FREE) {
-			queue_rewind(b, q);
+		if ((q->state == QUEUE_LENT || q->state == QUEUE_FREE) && !queue_rewind(b, q))
 			continue;
-		}
+		/* Its holder has all it was lent, but the device has not. */
+		if (q->state == QUEUE_LENT)
+			lease_end(b, q, BLK_END_NO_RESOURCES);
 		queue_drop(b, q);
 		if (!queue_provision(b, q))
 			q->state = QUEUE_STOPPED; /* until the device has started */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A queue's memory: whether its holder has set the available index back, told from two looks at
- * the rings; what of it stays when it is retired.
+ * the rings; what of it stays when it is retired; a restart that cannot map it again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,10 +102,60 @@ static void retired(void)
 	close_one(b.container, dev);
 }
 
+/* Its events are no lines of a test's. */
+static void renew_quietly(void)
+{
+	int out = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY);
+
+	dup2(null, STDOUT_FILENO);
+	restart_renew(&b);
+	dup2(out, STDOUT_FILENO);
+	close(null);
+	close(out);
+}
+
+/* RESUME would send its holder to wait for a device that cannot reach the arena. */
+static void out_of_reach(bool lent)
+{
+	static const struct virtio_blk_facts facts = { .ring_reset = true };
+	static struct conn c;
+	struct blk_word word = { 0 };
+	size_t len;
+	int s[2];
+
+	if (!begin())
+		return;
+	REQUIRE(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s) &&
+			!barbuf_leases_new(&b.table),
+		"a connection");
+	c = (struct conn){ .watch = { .ready = conn_accept, .fd = s[0] }, .queue = &q };
+	q.state = lent ? QUEUE_LENT : QUEUE_FREE;
+	q.conn = &c;
+	b.facts = &facts;
+	b.restart = RESTART_PAUSING;
+	k.map_result = -ENOMEM;
+	renew_quietly();
+	CHECK(!q.mem.container && !queue_rings(&b, &q).size && q.state == QUEUE_EMPTY,
+	      "%s, and not mapped again: the device is not started on it", lent ? "lent" : "free");
+	if (lent)
+		CHECK(!barbuf_message_recv(s[1], &word, sizeof(word), &len, NULL) &&
+			      word.kind == BLK_ENDED && word.value == BLK_END_NO_RESOURCES &&
+			      c.dead && !c.queue,
+		      "the lease is over: %s", blk_end_name(word.value));
+	else
+		close(s[0]);
+	close(s[1]);
+	barbuf_leases_free(b.table);
+	CHECK(!k.nr_dma, "nothing of it is left");
+	close_one(b.container, dev);
+}
+
 int main(void)
 {
 	events_begin("blkd_queue", false);
 	indexes();
 	retired();
+	out_of_reach(true);
+	out_of_reach(false);
 	return tap_done();
 }
