@@ -95,6 +95,7 @@ struct queue {
 	uint16_t looked; /* used index when .done was counted */
 	uint16_t seen_used, seen_avail; /* both indexes at the last look */
 	uint64_t leases;
+	uint32_t late; /* completions of its predecessors that may show in its used ring */
 
 	double noticed; /* when its lease ended */
 	double drained_by;
@@ -185,6 +186,7 @@ void queue_drop(struct blkd *b, struct queue *q);
 bool queue_can_retire(const struct queue *q);
 void queue_retire(struct blkd *b, struct queue *q);
 void queue_free_retired(struct queue *q, bool all);
+uint32_t queue_late(const struct queue *q);
 struct virtio_blk_queue queue_rings(const struct blkd *b, const struct queue *q);
 int queue_enable(struct blkd *b, struct queue *q);
 int queue_start_all(struct blkd *b);
@@ -225,8 +227,8 @@ int request_open(struct blkd *b);
 int pci_reset(struct blkd *b, char *why, size_t size);
 
 /* culprit.c */
-bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena, char *what,
-		      size_t size);
+bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena,
+		      uint32_t late, char *what, size_t size);
 int culprit_open(struct blkd *b);
 bool culprit_is_repeated(const struct blkd *b, uid_t uid);
 void culprit_look(struct blkd *b);

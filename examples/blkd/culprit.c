@@ -4,7 +4,9 @@
  *
  * Clients write two things that can do that. The available ring still has what the device
  * stumbled over, behind the used index, unless its writer has been quick to cover it: an index
- * further ahead than there are slots, or a head that heads no chain. And the headers of what it
+ * further ahead than there are slots, or one behind the used index, unless a device that was made
+ * to complete late what a predecessor had in flight may have set that one ahead, or a head that
+ * heads no chain. And the headers of what it
  * names, where they are not fixed: QEMU 7.2 gives up at a discard whose chain has no room for its
  * segment, as a read chain. This is evidence of bad manners rather than of the deed; who is found
  * so has no claim to a queue in either case.
@@ -36,9 +38,12 @@ static bool is_usual(uint32_t type)
 	       type == VIRTIO_BLK_T_GET_ID;
 }
 
-/* Does this ring hold what a device may give up about? @what: a few words. */
-bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena, char *what,
-		      size_t size)
+/*
+ * Does this ring hold what a device may give up about? @late: the used index may be ahead by so
+ * much and its holder has done nothing, see queue_late(). @what: a few words.
+ */
+bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena,
+		      uint32_t late, char *what, size_t size)
 {
 	const struct vring_used *used = (const void *)((const char *)table + w->used);
 	const struct vring_avail *avail = arena;
@@ -47,6 +52,8 @@ bool culprit_evidence(const struct blk_window *w, const void *table, const void 
 	uint16_t to = __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE);
 
 	if ((uint16_t)(to - from) > w->depth) {
+		if ((uint16_t)(from - to) <= late)
+			return false;
 		snprintf(what, size, "available index %u, used index %u, %u slots", to, from,
 			 w->depth);
 		return true;
@@ -100,7 +107,8 @@ static unsigned int find(struct blkd *b)
 
 		if (q->state != QUEUE_LENT && q->state != QUEUE_DRAINING)
 			continue;
-		if (!culprit_evidence(&q->mem.w, q->mem.table, q->mem.arena, what, sizeof(what)))
+		if (!culprit_evidence(&q->mem.w, q->mem.table, q->mem.arena, q->late, what,
+				      sizeof(what)))
 			continue;
 		found++;
 		tell(b, q, what);

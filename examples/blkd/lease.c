@@ -131,11 +131,14 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 {
 	const struct rule *r = policy_find(&b->policy, c->peer.uid);
 	const struct blk_window *w = &q->mem.w;
+	uint32_t late;
 	int ret;
 
 	if (!r)
 		return -EACCES;
 	lay_out(b, q, r);
+	/* Before the used index is set to 0, which the device does not hear of. */
+	late = queue_late(q);
 	ret = memory_fill(&q->mem, q->grant.window.flags, q->grant.window.depth,
 			  queue_first_sector(b, q));
 	if (!ret)
@@ -148,6 +151,7 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 	q->since = q->checked = now();
 	q->done = q->looked = q->seen_used = q->seen_avail = 0;
 	q->leases++;
+	q->late = late;
 	q->grant.window = *w;
 	q->grant.epoch = ++c->epoch;
 	c->queue = q;

@@ -106,6 +106,21 @@ void queue_free_retired(struct queue *q, bool all)
 			memory_drop(&q->retired[i].mem);
 }
 
+/*
+ * How many requests of holders before may still be completed into the ring of who is granted
+ * this queue now, or have been: a device may complete late what was in flight when it was reset,
+ * at most a ring full each time, and count it in the used index.
+ */
+uint32_t queue_late(const struct queue *q)
+{
+	uint32_t late = memory_used_index(&q->mem), i;
+
+	for (i = 0; i < WINDOWS; i++)
+		if (q->retired[i].mem.container)
+			late += q->retired[i].mem.most.queue_size;
+	return late;
+}
+
 struct virtio_blk_queue queue_rings(const struct blkd *b, const struct queue *q)
 {
 	const struct memory *m = &q->mem;
@@ -152,6 +167,7 @@ int queue_rewind(struct blkd *b, struct queue *q)
 		complain("queue %u: its arena is out of the device's reach: %s", q->nr,
 			 strerror(-ret));
 	q->looked = q->seen_used = q->seen_avail = 0;
+	q->late = 0;
 	return ret;
 }
 

@@ -15,6 +15,7 @@ static struct vring_avail *avail;
 static struct vring_used *used;
 static void *table, *arena;
 static char what[96];
+static uint32_t late;
 
 static void ring(uint16_t done, uint16_t available)
 {
@@ -30,7 +31,7 @@ static void put(uint16_t at, uint16_t head)
 static bool evidence(void)
 {
 	*what = '\0';
-	return culprit_evidence(&w, table, arena, what, sizeof(what));
+	return culprit_evidence(&w, table, arena, late, what, sizeof(what));
 }
 
 static void begin(uint32_t flags, uint32_t depth)
@@ -90,6 +91,28 @@ static void wraps(void)
 	end();
 }
 
+/* Completions of its predecessor's may come into this ring: they set the used index ahead. */
+static void successor(void)
+{
+	begin(0, 12);
+	late = 64;
+	ring(40, 0);
+	CHECK(!evidence(), "40 late completions before its first request");
+	ring(70, 6);
+	CHECK(!evidence(), "as many as a ring has");
+	ring(71, 6);
+	CHECK(evidence(), "not more: %s", what);
+	ring(5, 65535);
+	CHECK(!evidence(), "round the 16 bits");
+	ring(2, 15);
+	CHECK(evidence(), "too far ahead is its own doing: %s", what);
+	put(7, 1);
+	ring(5, 10);
+	CHECK(evidence(), "and so is such a head: %s", what);
+	late = 0;
+	end();
+}
+
 static void read_only(void)
 {
 	begin(BLK_READ_ONLY, 20);
@@ -127,6 +150,7 @@ int main(void)
 {
 	read_write();
 	wraps();
+	successor();
 	read_only();
 	headers();
 	return tap_done();

@@ -95,6 +95,13 @@ static void retired(void)
 	queue_retire(&b, &q);
 	CHECK(!q.mem.container && q.state == QUEUE_EMPTY, "it is retired");
 	CHECK(!is_open(table) && !is_open(arena), "and no descriptor is kept for it");
+	CHECK(!memory_make(&q.mem, b.container, &b.most, b.iova + (1 << 20), b.page,
+			   MEMORY_NO_HOLE) &&
+		      queue_late(&q) == b.most.queue_size,
+	      "in the next ring its requests may still be completed, a ring full");
+	((struct vring_used *)((char *)q.mem.table + b.most.used))->idx = 3;
+	CHECK(queue_late(&q) == b.most.queue_size + 3u, "and 3 were already");
+	memory_drop(&q.mem);
 	CHECK(k.nr_dma == mapped && *(char *)q.retired[0].mem.arena == 1,
 	      "the device and we still reach it");
 	queue_free_retired(&q, true);
