@@ -72,7 +72,8 @@ enum blk_end {
 	BLK_END_RESET, /* the device was reset. No ENDED says so: another GRANT comes */
 	BLK_END_SHUTDOWN, /* blkd ends */
 	BLK_END_DEVICE_GONE, /* the device does not come back from a restart */
-	BLK_END_NO_RESOURCES, /* its memory cannot be mapped for the device again after a restart */
+	BLK_END_NO_RESOURCES, /* what it is lent cannot be sent to it, or not be mapped
+			       * for the device again after a restart */
 };
 
 struct blk_ask {

@@ -126,6 +126,18 @@ static int send_all(const struct queue *q, struct conn *c)
 	return ret;
 }
 
+static enum blk_end why_unsent(const struct queue *q, int error)
+{
+	if (error == -EAGAIN)
+		return BLK_END_HUNG; /* it does not read */
+	if (error == -EPIPE)
+		return BLK_END_EXITED;
+	/* Such as ETOOMANYREFS: others leave too much unread. Not the holder's doing. */
+	complain("queue %u: cannot be sent to pid %d of uid %u: %s", q->nr, (int)q->holder.pid,
+		 q->holder.uid, strerror(-error));
+	return BLK_END_NO_RESOURCES;
+}
+
 /* Lend a free queue; q->ask says what for. On error the queue is as it was. */
 int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 {
@@ -164,9 +176,9 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 	      (int)c->peer.pid, "uid", (json_int_t)c->peer.uid, "access", policy_access(w->flags),
 	      "depth", (int)w->depth, "first", (json_int_t)q->grant.first_block, "blocks",
 	      (json_int_t)q->grant.nr_blocks, "epoch", (json_int_t)c->epoch);
-	/* It does not read, or has gone: it was lent, so it ends as any lease. */
+	/* It was lent, so it ends as any lease. */
 	if (ret)
-		lease_end(b, q, ret == -EAGAIN ? BLK_END_HUNG : BLK_END_EXITED);
+		lease_end(b, q, why_unsent(q, ret));
 	return 0;
 }
 
