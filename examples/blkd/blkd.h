@@ -171,6 +171,7 @@ struct blkd {
 	double paused_by;
 	char restart_why[64];
 	double restart_noticed;
+	bool suspended; /* the device was out of reach at the last look */
 	double blame_by; /* the device gave up, and nobody is known to have done it yet */
 	double unexplained; /* when that was so the last time */
 	struct {

@@ -147,12 +147,18 @@ void culprit_look(struct blkd *b)
 {
 	int ret = virtio_blk_health(b->virtio);
 
-	if (!ret)
-		b->blame_by = 0;
-	else if (ret == -EIO)
+	if (ret == -EAGAIN) {
+		b->suspended = true;
+	} else if (ret == -EIO) {
 		gave_up(b);
-	else if (ret != -EAGAIN)
+	} else if (ret) {
 		device_gone(b, strerror(-ret));
+	} else {
+		b->blame_by = 0;
+		/* Who rang meanwhile was not heard, and waits for a word. */
+		if (b->suspended)
+			restart_begin(b, "it was out of reach");
+	}
 }
 
 static void config_ready(struct blkd *b, struct watch *w)

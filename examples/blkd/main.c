@@ -426,7 +426,12 @@ int main(int argc, char **argv)
 		return ret - 1;
 	events_begin(PROGRAM, b.o.json);
 
-	ret = open_device(&b);
+	/* The device's registers may be out of reach for a while. */
+	ret = barbuf_guard_install();
+	if (ret)
+		complain("SIGBUS cannot be caught: %s", strerror(-ret));
+	if (!ret)
+		ret = open_device(&b);
 	if (!ret)
 		ret = check_device(&b);
 	if (!ret)

@@ -75,6 +75,7 @@ void restart_renew(struct blkd *b)
 {
 	uint32_t i;
 
+	b->suspended = false;
 	for (i = 0; i < b->nr_queues; i++) {
 		struct queue *q = &b->queues[i];
 

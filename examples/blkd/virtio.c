@@ -446,8 +446,9 @@ int virtio_blk_health(struct virtio_blk *v)
 
 	if (ret)
 		return ret;
+	/* Nobody answers: it sleeps, or its BARs are off, by who did not ask the kernel's driver. */
 	if (status == 0xff)
-		return -ENODEV;
+		return virtio_pci_present(&v->pci) ? -EAGAIN : -ENODEV;
 	if (status & VIRTIO_CONFIG_S_NEEDS_RESET || !(status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return -EIO;
 	return 0;

@@ -75,7 +75,8 @@ int virtio_blk_queue_reset(struct virtio_blk *v, uint32_t q);
 /* Enable it again (2.6.1.2), with other rings. -EIO: the device refused. */
 int virtio_blk_queue_enable(struct virtio_blk *v, uint32_t q, const struct virtio_blk_queue *queue);
 /* Does the device, once started, still work? -EIO: it has given up (2.1.1, DEVICE_NEEDS_RESET), or
- * someone else reset it; -EAGAIN: access to it is suspended; -ENODEV: it has left. */
+ * someone else reset it; -EAGAIN: it is out of reach, its BARs are off or it sleeps; -ENODEV: it
+ * has left. */
 int virtio_blk_health(struct virtio_blk *v);
 /* Capacity may change: reads it again (config generation, 2.5.1). */
 int virtio_blk_refresh(struct virtio_blk *v);

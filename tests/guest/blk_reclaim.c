@@ -12,9 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
 #include <linux/virtio_blk.h>
 
 #include "blk_lent.h"
@@ -882,6 +886,71 @@ static void revoked_by_another(void)
 	blkd_stop(&b);
 }
 
+/* The device file of blkd, as root has it by ptrace's rights. */
+static int steal_device(const struct blkd *b)
+{
+	int pidfd = OK(syscall(SYS_pidfd_open, b->pid, 0)), fd;
+	char path[64], target[64];
+
+	for (fd = 0; fd < 1024; fd++) {
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", b->pid, fd);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len <= 0)
+			continue;
+		target[len] = '\0';
+		if (strcmp(target, "anon_inode:[vfio-device]") == 0)
+			return OK(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+	}
+	FAIL("blkd has no device open");
+}
+
+static void decode(int device, bool on)
+{
+	struct vfio_region_info config = {
+		.argsz = sizeof(config),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	uint16_t command;
+
+	OK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &config));
+	CHECK_EQ(pread(device, &command, 2, config.offset + PCI_COMMAND), 2);
+	if (on)
+		command |= PCI_COMMAND_MEMORY;
+	else
+		command &= ~PCI_COMMAND_MEMORY;
+	CHECK_EQ(pwrite(device, &command, 2, config.offset + PCI_COMMAND), 2);
+}
+
+/* The BARs are switched off for a while, and blkd looks at them meanwhile. */
+static void out_of_reach(void)
+{
+	struct ledger *ledger = ledger_new(false);
+	struct others o;
+	struct blkd b;
+	int device;
+	unsigned int i;
+
+	start(&b, &kinds[0]);
+	start_others(&o, &b, ledger);
+	for (i = 0; i < OTHERS; i++)
+		load_wait(o.load[i], 50);
+	device = steal_device(&b);
+	decode(device, false);
+	sleep_ms(300);
+	decode(device, true);
+	close(device);
+	for (i = 0; i < OTHERS; i++) {
+		load_wait(o.load[i], 50);
+		CHECK(o.load[i]->counts.sigbus > 0);
+		CHECK_EQ(o.load[i]->counts.regrants, 0);
+	}
+	CHECK(!blkd_try_event(&b, 0, "end", -1));
+	stop_others(&o);
+	blkd_stop(&b);
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(each_end_queue, .seconds = 60),
 	CASE_MMAP(each_end_restart, .seconds = 60),
@@ -895,6 +964,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(in_flight_restart),
 	CASE_MMAP(liar, .seconds = 60),
 	CASE_MMAP(revoked_by_another),
+	CASE_MMAP(out_of_reach),
 };
 
 TEST_MAIN(cases)

@@ -692,7 +692,10 @@ static void starts(void)
 	fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	CHECK(virtio_blk_health(v) == -EIO, "it gives up");
 	fake.status = 0xff;
-	CHECK(virtio_blk_health(v) == -ENODEV, "it reads as all ones");
+	CHECK(virtio_blk_health(v) == -EAGAIN, "its registers read as all ones");
+	set_id(0xffff, 0xffff);
+	CHECK(virtio_blk_health(v) == -ENODEV, "and so does its configuration space");
+	set_id(0x1af4, 0x1042);
 	fake.status = 0;
 	CHECK(virtio_blk_health(v) == -EIO, "someone else resets it");
 
