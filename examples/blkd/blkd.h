@@ -126,7 +126,7 @@ struct conn {
 	bool waits; /* for the end of a restart that it asked for */
 };
 
-enum restart_phase { RESTART_NONE, RESTART_PAUSING };
+enum restart_phase { RESTART_NONE, RESTART_WANTED, RESTART_PAUSING };
 
 struct options {
 	const char *address, *socket;
@@ -202,6 +202,7 @@ void lease_ask(struct blkd *b, struct conn *c);
 void lease_try_waiting(struct blkd *b);
 int lease_grant(struct blkd *b, struct queue *q, struct conn *c);
 void lease_end(struct blkd *b, struct queue *q, enum blk_end why);
+bool lease_tell(struct blkd *b, struct queue *q, enum blk_kind kind, uint32_t value);
 void lease_let_go(struct blkd *b, struct queue *q, enum blk_end why);
 void lease_ends(struct blkd *b);
 void lease_look(struct blkd *b);
@@ -214,9 +215,8 @@ bool reclaim_is_busy(const struct blkd *b);
 void reclaim_done(struct blkd *b, struct queue *q, const char *how);
 
 /* restart.c */
-void restart_begin(struct blkd *b, const char *why);
+void restart_want(struct blkd *b, const char *why);
 void restart_look(struct blkd *b);
-void restart_answered(struct blkd *b);
 void restart_renew(struct blkd *b);
 void restart_renewed(struct blkd *b);
 void device_gone(struct blkd *b, const char *why);

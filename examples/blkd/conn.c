@@ -133,10 +133,8 @@ static void paused(struct blkd *b, struct conn *c, uint32_t epoch)
 	}
 	c->owed--;
 	/* An answer to a PAUSE that is over is none to this one. */
-	if (c->pause == CONN_TOLD && epoch == c->epoch) {
+	if (c->pause == CONN_TOLD && epoch == c->epoch)
 		c->pause = CONN_PAUSED;
-		restart_answered(b);
-	}
 }
 
 static void take(struct blkd *b, struct conn *c, const union message *m, size_t len)

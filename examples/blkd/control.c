@@ -81,8 +81,7 @@ static void tell_to_leave(struct blkd *b, struct conn *c, struct queue *q, uint3
 	event("leave", "{s:i, s:i, s:I}", "queue", (int)q->nr, "pid", (int)q->holder.pid, "ms",
 	      (json_int_t)ms);
 	q->conn->leave_by = now() + ms / 1e3;
-	if (conn_word(q->conn, BLK_LEAVE, ms) == -EAGAIN)
-		lease_end(b, q, BLK_END_HUNG);
+	lease_tell(b, q, BLK_LEAVE, ms);
 	done(b, c, 0, "");
 }
 
@@ -127,7 +126,7 @@ void control_ask(struct blkd *b, struct conn *c, const struct blk_request *r)
 		break;
 	case BLK_CMD_RESTART:
 		c->waits = true;
-		restart_begin(b, "on command");
+		restart_want(b, "on command");
 		break;
 	case BLK_CMD_RESET:
 		reset(b, c);

@@ -126,7 +126,7 @@ static void gave_up(struct blkd *b)
 		return;
 	if (find(b)) {
 		b->blame_by = 0;
-		restart_begin(b, "the device gave up");
+		restart_want(b, "the device gave up");
 		return;
 	}
 	if (!b->blame_by) {
@@ -140,7 +140,7 @@ static void gave_up(struct blkd *b)
 	b->unexplained = t;
 	event("broken", "{s:n, s:s}", "queue", "what", "no ring shows why");
 	complain("the device gave up, and no ring shows why; it is restarted for all");
-	restart_begin(b, "the device gave up");
+	restart_want(b, "the device gave up");
 }
 
 void culprit_look(struct blkd *b)
@@ -157,7 +157,7 @@ void culprit_look(struct blkd *b)
 		b->blame_by = 0;
 		/* Who rang meanwhile was not heard, and waits for a word. */
 		if (b->suspended)
-			restart_begin(b, "it was out of reach");
+			restart_want(b, "it was out of reach");
 	}
 }
 

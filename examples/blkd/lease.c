@@ -126,12 +126,29 @@ static int send_all(const struct queue *q, struct conn *c)
 	return ret;
 }
 
-static enum blk_end why_unsent(const struct queue *q, int error)
+/* What a holder that went has sent before it did: it may have said goodbye. */
+static bool said_bye(struct conn *c)
+{
+	int left = LAST_WORDS, ret = 0;
+	struct blk_word word;
+	size_t len;
+
+	/* A child that has the socket may go on talking. */
+	while (!ret && left--) {
+		ret = barbuf_message_recv(c->watch.fd, &word, sizeof(word), &len, NULL);
+		if (!ret && len == sizeof(word) && word.kind == BLK_BYE)
+			return true;
+	}
+	return false;
+}
+
+/* Why the lease of who could not be sent something is over. */
+static enum blk_end lost(const struct queue *q, int error)
 {
 	if (error == -EAGAIN)
-		return BLK_END_HUNG; /* it does not read */
+		return BLK_END_HUNG; /* It does not read. */
 	if (error == -EPIPE)
-		return BLK_END_EXITED;
+		return said_bye(q->conn) ? BLK_END_BYE : BLK_END_EXITED;
 	/* Such as ETOOMANYREFS: others leave too much unread. Not the holder's doing. */
 	complain("queue %u: cannot be sent to pid %d of uid %u: %s", q->nr, (int)q->holder.pid,
 		 q->holder.uid, strerror(-error));
@@ -178,7 +195,7 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 	      (json_int_t)q->grant.nr_blocks, "epoch", (json_int_t)c->epoch);
 	/* It was lent, so it ends as any lease. */
 	if (ret)
-		lease_end(b, q, why_unsent(q, ret));
+		lease_end(b, q, lost(q, ret));
 	return 0;
 }
 
@@ -324,28 +341,22 @@ void lease_end(struct blkd *b, struct queue *q, enum blk_end why)
 	reclaim_begin(b, q, why);
 }
 
+/* A word to its holder. One that does not take it loses the lease: false. */
+bool lease_tell(struct blkd *b, struct queue *q, enum blk_kind kind, uint32_t value)
+{
+	int ret = conn_word(q->conn, kind, value);
+
+	if (ret)
+		lease_end(b, q, lost(q, ret));
+	return !ret;
+}
+
 /* End a lease whose holder gets another at once: the connection stays, the queue is the caller's. */
 void lease_let_go(struct blkd *b, struct queue *q, enum blk_end why)
 {
 	q->noticed = now();
 	revoke_doorbell(b, q);
 	finish(b, q, why);
-}
-
-/* What a holder that went has sent before it did: it may have said goodbye. */
-static bool said_bye(struct conn *c)
-{
-	int left = LAST_WORDS, ret = 0;
-	struct blk_word word;
-	size_t len;
-
-	/* A child that has the socket may go on talking. */
-	while (!ret && left--) {
-		ret = barbuf_message_recv(c->watch.fd, &word, sizeof(word), &len, NULL);
-		if (!ret && len == sizeof(word) && word.kind == BLK_BYE)
-			return true;
-	}
-	return false;
 }
 
 /* Holders ended. Their doorbells are revoked by barbuf_leases_next(). */
@@ -398,10 +409,8 @@ static void look_at(struct blkd *b, struct queue *q, double t)
 	}
 	if (t < c->ping_at)
 		return;
-	if (conn_word(c, BLK_PING, c->epoch) == -EAGAIN) {
-		lease_end(b, q, BLK_END_HUNG);
+	if (!lease_tell(b, q, BLK_PING, c->epoch))
 		return;
-	}
 	c->ping_sent = t;
 	/* Every few seconds, and more often if the limit is shorter. */
 	c->ping_at = t + (b->o.hang < 4 ? b->o.hang / 2 : 2);

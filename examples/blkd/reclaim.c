@@ -51,7 +51,7 @@ void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 	}
 	if (!b->facts->ring_reset) {
 		q->state = QUEUE_STOPPED;
-		restart_begin(b, "the device cannot reset a queue");
+		restart_want(b, "the device cannot reset a queue");
 		return;
 	}
 	q->state = QUEUE_DRAINING;
@@ -90,7 +90,7 @@ static void restart_for(struct blkd *b, struct queue *q, const char *why)
 	q->state = QUEUE_STOPPED;
 	complain("queue %u, which pid %d of uid %u held: %s; the device is restarted", q->nr,
 		 (int)q->holder.pid, q->holder.uid, why);
-	restart_begin(b, why);
+	restart_want(b, why);
 }
 
 static void renew(struct blkd *b, struct queue *q)

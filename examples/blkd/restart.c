@@ -27,16 +27,25 @@
 #include "blkd.h"
 #include "events.h"
 
-void restart_begin(struct blkd *b, const char *why)
+/*
+ * It begins at the next look and not here: this is called where leases end, and so in the middle of
+ * loops over queues, some of which are not yet as they will be.
+ */
+void restart_want(struct blkd *b, const char *why)
+{
+	if (b->restart != RESTART_NONE)
+		return; /* This one serves that, too. */
+	b->restart = RESTART_WANTED;
+	b->restart_noticed = now();
+	snprintf(b->restart_why, sizeof(b->restart_why), "%s", why);
+}
+
+static void begin(struct blkd *b)
 {
 	uint32_t i;
 
-	if (b->restart != RESTART_NONE)
-		return; /* This one serves that, too. */
 	b->restart = RESTART_PAUSING;
-	b->restart_noticed = now();
 	b->paused_by = now() + PAUSE_SECONDS;
-	snprintf(b->restart_why, sizeof(b->restart_why), "%s", why);
 	for (i = 0; i < b->nr_queues; i++) {
 		struct queue *q = &b->queues[i];
 
@@ -45,15 +54,12 @@ void restart_begin(struct blkd *b, const char *why)
 		q->conn->pause = CONN_TOLD;
 		q->conn->owed++;
 		event("pause", "{s:i, s:i}", "queue", (int)q->nr, "pid", (int)q->conn->peer.pid);
-		if (conn_word(q->conn, BLK_PAUSE, q->conn->epoch) == -EAGAIN)
-			lease_end(b, q, BLK_END_HUNG);
+		lease_tell(b, q, BLK_PAUSE, q->conn->epoch);
 	}
-	restart_answered(b);
 }
 
 static void resume(struct blkd *b)
 {
-	bool deaf[QUEUES_MAX] = { 0 };
 	uint32_t i;
 
 	for (i = 0; i < b->nr_queues; i++) {
@@ -62,12 +68,8 @@ static void resume(struct blkd *b)
 		if (q->state != QUEUE_LENT)
 			continue;
 		q->conn->pause = CONN_RUNS;
-		deaf[i] = conn_word(q->conn, BLK_RESUME, ++q->conn->epoch) == -EAGAIN;
+		lease_tell(b, q, BLK_RESUME, ++q->conn->epoch);
 	}
-	/* Behind it: where a queue cannot be reset alone this begins the next restart. */
-	for (i = 0; i < b->nr_queues; i++)
-		if (deaf[i] && b->queues[i].state == QUEUE_LENT)
-			lease_end(b, &b->queues[i], BLK_END_HUNG);
 }
 
 /* The device has forgotten all. Memory as it is to be started with. */
@@ -130,29 +132,28 @@ static void restart_now(struct blkd *b)
 	control_answer_waiting(b, 0, "");
 }
 
-/* Has everyone answered? Then go on. */
-void restart_answered(struct blkd *b)
+static bool is_silent(const struct queue *q)
 {
-	uint32_t i;
-
-	if (b->restart != RESTART_PAUSING)
-		return;
-	for (i = 0; i < b->nr_queues; i++)
-		if (b->queues[i].state == QUEUE_LENT && b->queues[i].conn->pause == CONN_TOLD)
-			return;
-	restart_now(b);
+	return q->state == QUEUE_LENT && q->conn->pause == CONN_TOLD;
 }
 
+/* Has everyone answered, or had the time to? Then go on. */
 void restart_look(struct blkd *b)
 {
 	uint32_t i;
 
+	if (b->restart == RESTART_WANTED)
+		begin(b);
 	if (b->restart != RESTART_PAUSING)
 		return;
-	for (i = 0; i < b->nr_queues && now() >= b->paused_by; i++)
-		if (b->queues[i].state == QUEUE_LENT && b->queues[i].conn->pause == CONN_TOLD)
-			lease_end(b, &b->queues[i], BLK_END_HUNG);
-	restart_answered(b);
+	for (i = 0; i < b->nr_queues; i++) {
+		if (!is_silent(&b->queues[i]))
+			continue;
+		if (now() < b->paused_by)
+			return;
+		lease_end(b, &b->queues[i], BLK_END_HUNG);
+	}
+	restart_now(b);
 }
 
 /* It does not come back from a restart, or it is to be given back: the end of blkd, too. */

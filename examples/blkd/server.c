@@ -125,8 +125,8 @@ static void listen_again(struct blkd *b)
 /* What is done unasked. */
 static void look(struct blkd *b)
 {
-	restart_look(b);
 	reclaim_look(b);
+	restart_look(b);
 	lease_try_waiting(b);
 	if (b->accept_after)
 		listen_again(b);

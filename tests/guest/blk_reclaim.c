@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -951,6 +952,61 @@ static void out_of_reach(void)
 	blkd_stop(&b);
 }
 
+static struct load *load_on(const struct blkd *b, struct ledger *ledger, int queue)
+{
+	struct load *l = load_new(b, ledger, (queue + 1) * SHARE, SHARE);
+
+	l->queue = queue;
+	load_start(l);
+	load_wait(l, 50);
+	return l;
+}
+
+/* One of those that are granted a lease anew cannot be sent it; where a queue cannot be reset alone
+ * that is a restart, for which all the others are paused, those behind it as well. */
+static void lost_at_regrant(void)
+{
+	struct ledger *ledger = ledger_new(false);
+	struct load *before, *behind;
+	struct blkd b;
+	struct raw r;
+	size_t mark;
+
+	blkd_start(&b, "blk-plain", (const char *const[]){ "--allow", "any", "--hang", "0", NULL });
+	before = load_on(&b, ledger, 0);
+	raw_open(&r, &b, 1, 0, 0);
+	behind = load_on(&b, ledger, 2);
+	OK(shutdown(r.sock, SHUT_RD));
+	mark = blkd_mark(&b);
+	blkd_command(&b, BLK_CMD_RESET, -1, 0);
+	blkd_event(&b, mark, "reclaim", 1);
+	load_wait(before, 50);
+	load_wait(behind, 50);
+	load_stop(before);
+	load_stop(behind);
+	blkd_stop(&b);
+}
+
+/* Who cannot be told to pause is not waited for. */
+static void lost_at_pause(void)
+{
+	struct load *l;
+	struct blkd b;
+	struct raw r;
+
+	blkd_start(&b, "blk", (const char *const[]){ "--allow", "any", "--hang", "0", NULL });
+	l = load_on(&b, ledger_new(false), 1);
+	raw_open(&r, &b, QUEUE, 0, 0);
+	OK(shutdown(r.sock, SHUT_RD));
+	blkd_command(&b, BLK_CMD_RESTART, -1, 0);
+	CHECK(strcmp(event_text(blkd_event(&b, 0, "end", QUEUE), "why"),
+		     blk_end_name(BLK_END_EXITED)) == 0);
+	/* Silence would be waited for for two seconds. */
+	CHECK(event_int(blkd_event(&b, 0, "restart", -1), "pause_us") < 1500000);
+	load_stop(l);
+	blkd_stop(&b);
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(each_end_queue, .seconds = 60),
 	CASE_MMAP(each_end_restart, .seconds = 60),
@@ -965,6 +1021,8 @@ static const struct test_case cases[] = {
 	CASE_MMAP(liar, .seconds = 60),
 	CASE_MMAP(revoked_by_another),
 	CASE_MMAP(out_of_reach),
+	CASE_MMAP(lost_at_regrant),
+	CASE_MMAP(lost_at_pause),
 };
 
 TEST_MAIN(cases)
