@@ -90,7 +90,7 @@ struct queue {
 	struct blk_grant grant;
 	struct blk_ask ask; /* what was asked for, to grant it anew */
 	double since;
-	double checked; /* whether the doorbell still stands */
+	double checked; /* whether the doorbell still stands; of the clock */
 	uint64_t done;
 	uint16_t looked; /* used index when .done was counted */
 	uint16_t seen_used, seen_avail; /* both indexes at the last look */
@@ -98,7 +98,7 @@ struct queue {
 	uint32_t late; /* completions of its predecessors that may show in its used ring */
 
 	double noticed; /* when its lease ended */
-	double drained_by;
+	double drained_by; /* of the clock */
 	double still_since;
 	uint16_t still_at;
 	uint16_t rung_for; /* available index when the primary rang */
@@ -110,6 +110,7 @@ struct conn {
 	struct watch watch; /* first */
 	struct barbuf_peer peer;
 	bool dead; /* freed at the end of the round */
+	/* Times of the clock. */
 	double deadline; /* without a queue: to have asked by, or to get one */
 	bool asking; /* .ask waits for a queue that is being reclaimed */
 	struct blk_ask ask;
@@ -164,11 +165,13 @@ struct blkd {
 	int epoll;
 	double accept_after;
 	double looked;
+	double clock; /* of what clients have time for: see server_tick() */
+	double ticked;
 	bool stop;
 	int status; /* of the program */
 
 	enum restart_phase restart;
-	double paused_by;
+	double paused_by; /* of the clock */
 	char restart_why[64];
 	double restart_noticed;
 	bool suspended; /* the device was out of reach at the last look */
@@ -254,6 +257,7 @@ void control_answer_waiting(struct blkd *b, int error, const char *text);
 
 /* server.c */
 int server_open(struct blkd *b);
+void server_tick(struct blkd *b, double t);
 void server_run(struct blkd *b);
 void server_close(struct blkd *b);
 int server_watch(struct blkd *b, struct watch *w, int fd,

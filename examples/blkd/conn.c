@@ -224,7 +224,7 @@ void conn_accept(struct blkd *b, struct watch *w)
 		free(c);
 		return;
 	}
-	c->deadline = now() + ASK_SECONDS;
+	c->deadline = b->clock + ASK_SECONDS;
 	if (server_watch(b, &c->watch, sock, conn_ready)) {
 		free(c);
 		return;
@@ -235,13 +235,12 @@ void conn_accept(struct blkd *b, struct watch *w)
 /* Who has connected and says nothing. */
 void conn_look(struct blkd *b)
 {
-	double t = now();
 	size_t i;
 
 	for (i = 0; i < b->nr_conns; i++) {
 		struct conn *c = b->conns[i];
 
-		if (!c->dead && !c->queue && !c->asking && !c->waits && t >= c->deadline)
+		if (!c->dead && !c->queue && !c->asking && !c->waits && b->clock >= c->deadline)
 			conn_refuse(b, c, -ETIMEDOUT, "nothing was asked for within %.0f s",
 				    ASK_SECONDS);
 	}

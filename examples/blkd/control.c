@@ -17,7 +17,7 @@ static void done(struct blkd *b, struct conn *c, int error, const char *text)
 	snprintf(msg.text, sizeof(msg.text), "%s", text);
 	conn_send(c, &msg, sizeof(msg), -1);
 	c->waits = false;
-	c->deadline = now() + ASK_SECONDS;
+	c->deadline = b->clock + ASK_SECONDS;
 }
 
 static void send_status(struct blkd *b, struct conn *c)
@@ -80,7 +80,7 @@ static void tell_to_leave(struct blkd *b, struct conn *c, struct queue *q, uint3
 	}
 	event("leave", "{s:i, s:i, s:I}", "queue", (int)q->nr, "pid", (int)q->holder.pid, "ms",
 	      (json_int_t)ms);
-	q->conn->leave_by = now() + ms / 1e3;
+	q->conn->leave_by = b->clock + ms / 1e3;
 	lease_tell(b, q, BLK_LEAVE, ms);
 	done(b, c, 0, "");
 }

@@ -177,7 +177,8 @@ int lease_grant(struct blkd *b, struct queue *q, struct conn *c)
 
 	q->state = QUEUE_LENT;
 	q->conn = c;
-	q->since = q->checked = now();
+	q->since = now();
+	q->checked = b->clock;
 	q->done = q->looked = q->seen_used = q->seen_avail = 0;
 	q->leases++;
 	q->late = late;
@@ -253,7 +254,7 @@ static void try_grant(struct blkd *b, struct conn *c)
 				 strerror(-ret));
 	} else if (ret == 1) {
 		c->asking = true;
-		if (now() < c->deadline)
+		if (b->clock < c->deadline)
 			return;
 		ret = -EBUSY;
 		snprintf(why, WHY_MAX, "no queue came free within %.0f s", ASK_SECONDS);
@@ -279,7 +280,7 @@ void lease_ask(struct blkd *b, struct conn *c)
 		conn_refuse(b, c, -EINVAL, "depth %u: the most is %u", c->ask.depth, BLK_DEPTH_MAX);
 		return;
 	}
-	c->deadline = now() + ASK_SECONDS;
+	c->deadline = b->clock + ASK_SECONDS;
 	try_grant(b, c);
 }
 
@@ -419,10 +420,9 @@ static void look_at(struct blkd *b, struct queue *q, double t)
 /* Who was told to leave, and who does not answer. */
 void lease_look(struct blkd *b)
 {
-	double t = now();
 	uint32_t i;
 
 	for (i = 0; i < b->nr_queues; i++)
 		if (b->queues[i].state == QUEUE_LENT)
-			look_at(b, &b->queues[i], t);
+			look_at(b, &b->queues[i], b->clock);
 }

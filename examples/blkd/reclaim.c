@@ -55,7 +55,7 @@ void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 		return;
 	}
 	q->state = QUEUE_DRAINING;
-	q->drained_by = now() + b->o.drain;
+	q->drained_by = b->clock + b->o.drain;
 	q->still_since = q->noticed;
 	q->still_at = memory_used_index(&q->mem);
 }
@@ -83,6 +83,16 @@ static bool has_drained(struct blkd *b, struct queue *q, double t)
 		return false;
 	}
 	return t - q->still_since >= SETTLE_SECONDS;
+}
+
+/* It is not drained yet: is it late? One that is empty, as far as one look tells, may become still. */
+static bool is_late(const struct blkd *b, const struct queue *q)
+{
+	double by = q->drained_by;
+
+	if (memory_used_index(&q->mem) == memory_avail_index(&q->mem))
+		by += LOOK_SECONDS;
+	return b->clock >= by;
 }
 
 static void restart_for(struct blkd *b, struct queue *q, const char *why)
@@ -146,7 +156,7 @@ void reclaim_look(struct blkd *b)
 			restart_for(b, q, "its holder has taken back requests");
 		else if (has_drained(b, q, t))
 			renew(b, q);
-		else if (t >= q->drained_by)
+		else if (is_late(b, q))
 			restart_for(b, q, "it did not drain in time");
 	}
 }

@@ -45,7 +45,7 @@ static void begin(struct blkd *b)
 	uint32_t i;
 
 	b->restart = RESTART_PAUSING;
-	b->paused_by = now() + PAUSE_SECONDS;
+	b->paused_by = b->clock + PAUSE_SECONDS;
 	for (i = 0; i < b->nr_queues; i++) {
 		struct queue *q = &b->queues[i];
 
@@ -149,7 +149,7 @@ void restart_look(struct blkd *b)
 	for (i = 0; i < b->nr_queues; i++) {
 		if (!is_silent(&b->queues[i]))
 			continue;
-		if (now() < b->paused_by)
+		if (b->clock < b->paused_by)
 			return;
 		lease_end(b, &b->queues[i], BLK_END_HUNG);
 	}

@@ -138,12 +138,26 @@ static void look(struct blkd *b)
 	conn_look(b);
 }
 
+/*
+ * The clock of all that a client must have done by a time. Between two looks it goes on by no more
+ * than the loop sleeps: when blkd was kept from running, or all of the machine was, clients may
+ * have been, too, and nobody has seen what they did. A client cannot stop it: each look moves it.
+ */
+void server_tick(struct blkd *b, double t)
+{
+	double passed = t - b->ticked;
+
+	b->clock += passed < LOOK_SECONDS ? passed : LOOK_SECONDS;
+	b->ticked = t;
+}
+
 static void run_once(struct blkd *b)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int i, n;
 
 	n = epoll_wait(b->epoll, events, EVENTS_MAX, timeout_ms(b));
+	server_tick(b, now());
 	lease_ends(b);
 	for (i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
@@ -158,6 +172,7 @@ static void run_once(struct blkd *b)
 
 void server_run(struct blkd *b)
 {
+	b->clock = b->ticked = now();
 	while (!b->stop)
 		run_once(b);
 }

@@ -733,6 +733,7 @@ static void restless_client(void)
 	int log = log_open();
 	json_t *reclaim;
 	struct stage *s;
+	char said[900];
 	struct blkd b;
 	struct raw r;
 	pid_t pid;
@@ -746,7 +747,8 @@ static void restless_client(void)
 	reclaim = blkd_event(&b, 0, "reclaim", QUEUE);
 	CHECK_EQ(wait_end(pid, "the restless"), 0);
 	CHECK_MSG(strcmp(event_text(reclaim, "how"), "queue reset") == 0,
-		  "not drained: reclaimed by %s", event_text(reclaim, "how"));
+		  "not drained: reclaimed by %s; blkd said: %s", event_text(reclaim, "how"),
+		  blkd_said(&b, said, sizeof(said)));
 	raw_open(&r, &b, QUEUE, 0, 0);
 	use(&r, 8);
 	raw_close(&r);
