@@ -13,7 +13,7 @@
  *	fault.c		the IOMMU stopped the device: in whose window
  *	conn.c		connections and their messages
  *	control.c	what blkctl asks for
- *	policy.c, kmsg.c, listen.c, events.c	stand alone
+ *	ban.c, policy.c, kmsg.c, listen.c, events.c	stand alone
  *	virtio*.c	the device
  */
 #ifndef BLKD_BLKD_H
@@ -25,6 +25,7 @@
 
 #include <barbuf.h>
 
+#include "ban.h"
 #include "listen.h"
 #include "memory.h"
 #include "policy.h"
@@ -44,12 +45,9 @@
 #define WAITING_MAX 16u
 /* To have asked by, and to get a queue that is being reclaimed. */
 #define ASK_SECONDS 5.0
-/* Who has broken the device so often within such a time gets no queue until it is over: each
- * time is a pause for all. */
-#define BREAKS_MAX 16u
-#define BREAK_SECONDS 10.0
-/* For the answer to PAUSE. */
+/* For the answer to PAUSE, and the points that silence costs: see ban.h. */
 #define PAUSE_SECONDS 2.0
+#define SILENCE_POINTS 6u
 /* How often a doorbell is looked at. */
 #define CHECK_SECONDS 1.0
 /* How often the device and the leases are looked at when nothing happens. */
@@ -102,6 +100,7 @@ struct queue {
 	double still_since;
 	uint16_t still_at;
 	uint16_t rung_for; /* available index when the primary rang */
+	double grew; /* when that had changed, of the clock; 0: not since the lease ended */
 };
 
 enum conn_pause { CONN_RUNS, CONN_TOLD, CONN_PAUSED };
@@ -177,11 +176,7 @@ struct blkd {
 	bool suspended; /* the device was out of reach at the last look */
 	double blame_by; /* the device gave up, and nobody is known to have done it yet */
 	double unexplained; /* when that was so the last time */
-	struct {
-		uid_t uid;
-		double at;
-	} breaks[4 * BREAKS_MAX]; /* the last ones, in a circle */
-	unsigned int nr_breaks;
+	struct bans bans;
 };
 
 /* queue.c */
@@ -234,7 +229,6 @@ int pci_reset(struct blkd *b, char *why, size_t size);
 bool culprit_evidence(const struct blk_window *w, const void *table, const void *arena,
 		      uint32_t late, char *what, size_t size);
 int culprit_open(struct blkd *b);
-bool culprit_is_repeated(const struct blkd *b, uid_t uid);
 void culprit_look(struct blkd *b);
 
 /* fault.c */

@@ -29,8 +29,6 @@
 #define BLAME_SECONDS 0.2
 #define UNEXPLAINED_SECONDS 1.0
 
-#define BREAKS (sizeof(((struct blkd *)0)->breaks) / sizeof(((struct blkd *)0)->breaks[0]))
-
 /* What this driver's clients ask for; the identity is harmless. */
 static bool is_usual(uint32_t type)
 {
@@ -77,20 +75,9 @@ bool culprit_evidence(const struct blk_window *w, const void *table, const void 
 	return false;
 }
 
-bool culprit_is_repeated(const struct blkd *b, uid_t uid)
-{
-	unsigned int i, n = 0;
-	double t = now();
-
-	for (i = 0; i < BREAKS && i < b->nr_breaks; i++)
-		n += b->breaks[i].uid == uid && t - b->breaks[i].at < BREAK_SECONDS;
-	return n >= BREAKS_MAX;
-}
-
 static void tell(struct blkd *b, const struct queue *q, const char *what)
 {
-	b->breaks[b->nr_breaks % BREAKS].uid = q->holder.uid;
-	b->breaks[b->nr_breaks++ % BREAKS].at = now();
+	ban_count(&b->bans, q->holder.uid, 1, now());
 	event("broken", "{s:i, s:i, s:I, s:s}", "queue", (int)q->nr, "pid", (int)q->holder.pid,
 	      "uid", (json_int_t)q->holder.uid, "what", what);
 }

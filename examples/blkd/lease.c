@@ -205,15 +205,17 @@ static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
 {
 	const struct rule *r = policy_find(&b->policy, c->peer.uid);
 	const struct blk_ask *ask = &c->ask;
+	double banned = ban_left(&b->bans, c->peer.uid, now());
 	bool soon;
 
 	if (!r) {
 		snprintf(why, WHY_MAX, "uid %u is not allowed here", c->peer.uid);
 		return -EACCES;
 	}
-	if (culprit_is_repeated(b, c->peer.uid)) {
-		snprintf(why, WHY_MAX, "uid %u broke the device %u times within %.0f s",
-			 c->peer.uid, BREAKS_MAX, BREAK_SECONDS);
+	if (banned > 0) {
+		snprintf(why, WHY_MAX,
+			 "uid %u has stopped the device for all too often: no queue for %u s",
+			 c->peer.uid, (unsigned int)banned + 1);
 		return -EACCES;
 	}
 	if (ask->queue != BLK_ANY_QUEUE &&

@@ -56,6 +56,7 @@ void reclaim_begin(struct blkd *b, struct queue *q, enum blk_end why)
 	}
 	q->state = QUEUE_DRAINING;
 	q->drained_by = b->clock + b->o.drain;
+	q->grew = 0;
 	q->still_since = q->noticed;
 	q->still_at = memory_used_index(&q->mem);
 }
@@ -75,6 +76,7 @@ static bool has_drained(struct blkd *b, struct queue *q, double t)
 	/* Made available while the doorbell was revoked: nobody else has rung for it. */
 	if (avail != q->rung_for) {
 		q->rung_for = avail;
+		q->grew = b->clock;
 		queue_ring(b, q);
 	}
 	if (used != q->still_at || used != avail) {
@@ -101,6 +103,24 @@ static void restart_for(struct blkd *b, struct queue *q, const char *why)
 	complain("queue %u, which pid %d of uid %u held: %s; the device is restarted", q->nr,
 		 (int)q->holder.pid, q->holder.uid, why);
 	restart_want(b, why);
+}
+
+/*
+ * A queue that does not drain may be on a slow disk, whoever died on it. It is not, where its holder
+ * goes on filling it long after the end, or leaves in it what no device can drain.
+ */
+static bool is_meant(const struct blkd *b, const struct queue *q)
+{
+	char what[96];
+
+	return q->grew > q->drained_by - b->o.drain / 2 ||
+	       culprit_evidence(&q->mem.w, q->mem.table, q->mem.arena, q->late, what, sizeof(what));
+}
+
+static void restart_against(struct blkd *b, struct queue *q, const char *why)
+{
+	ban_count(&b->bans, q->holder.uid, 1, now());
+	restart_for(b, q, why);
 }
 
 static void renew(struct blkd *b, struct queue *q)
@@ -153,9 +173,11 @@ void reclaim_look(struct blkd *b)
 		if (q->state != QUEUE_DRAINING)
 			continue;
 		if (queue_has_taken_back(q))
-			restart_for(b, q, "its holder has taken back requests");
+			restart_against(b, q, "its holder has taken back requests");
 		else if (has_drained(b, q, t))
 			renew(b, q);
+		else if (is_late(b, q) && is_meant(b, q))
+			restart_against(b, q, "its holder does not let it drain");
 		else if (is_late(b, q))
 			restart_for(b, q, "it did not drain in time");
 	}

@@ -137,6 +137,20 @@ static bool is_silent(const struct queue *q)
 	return q->state == QUEUE_LENT && q->conn->pause == CONN_TOLD;
 }
 
+/* Its holder has cost everyone the time. Once for all that a user has: they may be of one job that
+ * is stopped. */
+static void end_silent(struct blkd *b, uint32_t nr)
+{
+	uid_t uid = b->queues[nr].holder.uid;
+	uint32_t i;
+
+	lease_end(b, &b->queues[nr], BLK_END_HUNG);
+	for (i = nr + 1; i < b->nr_queues; i++)
+		if (is_silent(&b->queues[i]) && b->queues[i].holder.uid == uid)
+			return;
+	ban_count(&b->bans, uid, SILENCE_POINTS, now());
+}
+
 /* Has everyone answered, or had the time to? Then go on. */
 void restart_look(struct blkd *b)
 {
@@ -151,7 +165,7 @@ void restart_look(struct blkd *b)
 			continue;
 		if (b->clock < b->paused_by)
 			return;
-		lease_end(b, &b->queues[i], BLK_END_HUNG);
+		end_silent(b, i);
 	}
 	restart_now(b);
 }

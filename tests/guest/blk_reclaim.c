@@ -26,6 +26,7 @@
 #include "program.h"
 
 #define NOBODY 65534
+#define SOMEBODY 65533
 #define QUEUE 0 /* that changes hands */
 #define OTHERS 2
 #define SCRATCH 768 /* block that a predecessor tries to write */
@@ -1009,6 +1010,111 @@ static void lost_at_pause(void)
 	blkd_stop(&b);
 }
 
+/* Who stops the device again and again ----------------------------------------------*/
+
+/* Has what it had asked for taken back, over and over, until it gets no queue any more. */
+static int takes_back(void *arg)
+{
+	const struct blkd *b = arg;
+	unsigned int i, round;
+	char why[256];
+	struct raw r;
+	int ret;
+
+	drop_to(NOBODY);
+	for (round = 0; round < 500; round++) {
+		ret = raw_try_open(&r, b, QUEUE, 0, 0, why);
+		if (ret) {
+			note("refused after %u rounds: %s", round, why);
+			CHECK_EQ(ret, -EACCES);
+			return 0;
+		}
+		for (i = 0; i < r.g.window.depth; i++) {
+			raw_header(&r, i, VIRTIO_BLK_T_IN, raw_sector(&r, 16 + 5 * i));
+			raw_head(&r, blk_window_head(&r.g.window, i, false));
+		}
+		raw_send(&r, BLK_BYE, 0);
+		CHECK_EQ(raw_wait(&r, BLK_ENDED), BLK_END_BYE);
+		raw_avail_idx(&r, raw_used_idx(&r));
+		raw_close(&r);
+	}
+	FAIL("it may go on for ever");
+}
+
+static void taken_back_again_and_again(void)
+{
+	struct load *l;
+	struct blkd b;
+	struct raw r;
+
+	start(&b, &kinds[0]);
+	l = load_new(&b, ledger_new(false), SHARE, SHARE);
+	l->queue = 1;
+	l->uid = SOMEBODY;
+	load_start(l);
+	load_wait(l, 50);
+	join(spawn(takes_back, &b));
+	load_wait(l, 50);
+	/* Others get the queue. */
+	raw_open(&r, &b, QUEUE, 0, 0);
+	use(&r, 4);
+	raw_close(&r);
+	load_stop(l);
+	blkd_stop(&b);
+}
+
+/* Takes a queue and answers nothing. */
+static int silent(void *arg)
+{
+	struct stage *s = arg;
+	char why[256];
+	struct raw r;
+	int ret;
+
+	drop_to(NOBODY);
+	ret = raw_try_open(&r, s->b, QUEUE, 0, 0, why);
+	say(&s->ready);
+	if (ret) {
+		note("%s", why);
+		CHECK_EQ(ret, -EACCES);
+		say(&s->over);
+		return 0;
+	}
+	CHECK(raw_hung_up(&r));
+	return 0;
+}
+
+static void silent_again_and_again(void)
+{
+	struct load *l;
+	struct stage *s;
+	struct blkd b;
+	unsigned int i;
+	pid_t pid;
+
+	blkd_start(&b, "blk", (const char *const[]){ "--allow", "any", "--hang", "0", NULL });
+	l = load_new(&b, ledger_new(false), SHARE, SHARE);
+	l->queue = 1;
+	l->uid = SOMEBODY;
+	load_start(l);
+	load_wait(l, 50);
+	s = stage_new(&b);
+	for (i = 0; !s->over; i++) {
+		CHECK_MSG(i < 6, "each of its leases stops all the others");
+		s->ready = 0;
+		pid = spawn(silent, s);
+		wait_for(&s->ready, "a silent client");
+		if (!s->over)
+			blkd_command(&b, BLK_CMD_RESTART, -1, 0);
+		join(pid);
+	}
+	/* Not for the first one: it may be in a debugger. */
+	CHECK(i > 2);
+	load_wait(l, 50);
+	load_stop(l);
+	blkd_stop(&b);
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(each_end_queue, .seconds = 60),
 	CASE_MMAP(each_end_restart, .seconds = 60),
@@ -1025,6 +1131,8 @@ static const struct test_case cases[] = {
 	CASE_MMAP(out_of_reach),
 	CASE_MMAP(lost_at_regrant),
 	CASE_MMAP(lost_at_pause),
+	CASE_MMAP(taken_back_again_and_again, .seconds = 60),
+	CASE_MMAP(silent_again_and_again, .seconds = 40),
 };
 
 TEST_MAIN(cases)
