@@ -14,12 +14,20 @@
 /* Messages of a holder that went which are looked at. */
 #define LAST_WORDS 8
 
-static uint32_t held_by(const struct blkd *b, uid_t uid)
+/* Queues that a user holds, and *of_late: that it held, and which the device may still be at work on. */
+static uint32_t held_by(const struct blkd *b, uid_t uid, uint32_t *of_late)
 {
 	uint32_t i, n = 0;
 
-	for (i = 0; i < b->nr_queues; i++)
-		n += b->queues[i].state == QUEUE_LENT && b->queues[i].conn->peer.uid == uid;
+	*of_late = 0;
+	for (i = 0; i < b->nr_queues; i++) {
+		const struct queue *q = &b->queues[i];
+
+		if (q->holder.uid != uid)
+			continue;
+		n += q->state == QUEUE_LENT;
+		*of_late += q->state == QUEUE_DRAINING || q->state == QUEUE_STOPPED;
+	}
 	return n;
 }
 
@@ -206,6 +214,7 @@ static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
 	const struct rule *r = policy_find(&b->policy, c->peer.uid);
 	const struct blk_ask *ask = &c->ask;
 	double banned = ban_left(&b->bans, c->peer.uid, now());
+	uint32_t held, of_late;
 	bool soon;
 
 	if (!r) {
@@ -224,11 +233,14 @@ static int choose(struct blkd *b, struct conn *c, struct queue **out, char *why)
 			 b->nr_queues - 1);
 		return -ERANGE;
 	}
-	if (r->queues && held_by(b, c->peer.uid) >= r->queues) {
+	held = held_by(b, c->peer.uid, &of_late);
+	if (r->queues && held >= r->queues) {
 		snprintf(why, WHY_MAX, "uid %u holds %u of the %u queues it may hold", c->peer.uid,
-			 held_by(b, c->peer.uid), r->queues);
+			 held, r->queues);
 		return -EDQUOT;
 	}
+	if (r->queues && held + of_late >= r->queues)
+		return 1;
 	*out = find_free(b, ask, &soon);
 	if (*out)
 		return 0;

@@ -1115,6 +1115,53 @@ static void silent_again_and_again(void)
 	blkd_stop(&b);
 }
 
+/* A queue that the device may still be at work on counts, for who had it. */
+static int asks_for_one_more(void *arg)
+{
+	const struct blkd *b = arg;
+	struct raw first, next;
+
+	drop_to(NOBODY);
+	raw_open(&first, b, QUEUE, 0, 0);
+	put_in_flight(&first, 40);
+	raw_send(&first, BLK_BYE, 0);
+	CHECK_EQ(raw_wait(&first, BLK_ENDED), BLK_END_BYE);
+	raw_open(&next, b, BLK_ANY_QUEUE, 0, 0);
+	return 0;
+}
+
+static int quota(void *arg)
+{
+	const char *const more[] = { "--allow", "65534,queues=1", "--drain", "1000", NULL };
+	const json_t *event;
+	struct blkd b;
+	size_t i;
+	int seen = 0;
+
+	blkd_start(&b, "blk", more);
+	throttle(&kinds[0], 10);
+	join(spawn(asks_for_one_more, &b));
+	blkd_event(&b, 0, "reclaim", -1);
+	/* lease, end, reclaim, lease */
+	json_array_foreach(b.events, i, event)
+	{
+		if (strcmp(event_text(event, "event"), "reclaim") == 0)
+			break;
+		seen += strcmp(event_text(event, "event"), "lease") == 0;
+	}
+	CHECK_EQ(seen, 1);
+	blkd_stop(&b);
+	return 0;
+}
+
+static void quota_while_reclaimed(void)
+{
+	int status = wait_end(spawn(quota, NULL), "quota");
+
+	throttle(&kinds[0], 0);
+	CHECK_EQ(status, 0);
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(each_end_queue, .seconds = 60),
 	CASE_MMAP(each_end_restart, .seconds = 60),
@@ -1133,6 +1180,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(lost_at_pause),
 	CASE_MMAP(taken_back_again_and_again, .seconds = 60),
 	CASE_MMAP(silent_again_and_again, .seconds = 40),
+	CASE_MMAP(quota_while_reclaimed),
 };
 
 TEST_MAIN(cases)
