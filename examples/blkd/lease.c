@@ -267,7 +267,6 @@ static void try_grant(struct blkd *b, struct conn *c)
 			snprintf(why, WHY_MAX, "queue %u cannot be lent: %s", q->nr,
 				 strerror(-ret));
 	} else if (ret == 1) {
-		c->asking = true;
 		if (b->clock < c->deadline)
 			return;
 		ret = -EBUSY;
@@ -275,6 +274,16 @@ static void try_grant(struct blkd *b, struct conn *c)
 	}
 	if (ret)
 		conn_refuse(b, c, ret, "%s", why);
+}
+
+/* Queues came free: those who wait, in the order in which they connected. */
+void lease_try_waiting(struct blkd *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->nr_conns; i++)
+		if (b->conns[i]->asking && !b->conns[i]->dead)
+			try_grant(b, b->conns[i]);
 }
 
 /* A message ASK. */
@@ -295,17 +304,9 @@ void lease_ask(struct blkd *b, struct conn *c)
 		return;
 	}
 	c->deadline = b->clock + ASK_SECONDS;
-	try_grant(b, c);
-}
-
-/* Queues came free: those who wait, in the order in which they connected. */
-void lease_try_waiting(struct blkd *b)
-{
-	size_t i;
-
-	for (i = 0; i < b->nr_conns; i++)
-		if (b->conns[i]->asking && !b->conns[i]->dead)
-			try_grant(b, b->conns[i]);
+	c->asking = true;
+	/* Not ahead of others: what they wait for may have come free in this round. */
+	lease_try_waiting(b);
 }
 
 /* The lease is over and the doorbell is revoked: its end is told, and the queue reclaimed. */

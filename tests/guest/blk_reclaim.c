@@ -1162,6 +1162,58 @@ static void quota_while_reclaimed(void)
 	CHECK_EQ(status, 0);
 }
 
+static void ask_alone(int sock, int queue)
+{
+	const struct blk_ask ask = { .kind = BLK_ASK, .version = BLK_VERSION, .queue = queue };
+
+	CHECK_EQ(barbuf_message_send(sock, &ask, sizeof(ask), -1), 0);
+}
+
+static uint32_t first_word(int sock)
+{
+	union {
+		uint32_t kind;
+		struct blk_grant grant;
+		struct blk_text text;
+	} m;
+	size_t len;
+	int fd = -1;
+
+	CHECK_EQ(barbuf_message_recv(sock, &m, sizeof(m), &len, &fd), 0);
+	return m.kind;
+}
+
+/* Who asks in the very round in which a queue comes free is behind those who wait for it. */
+static void waiting_in_order(void)
+{
+	struct raw pausing, leaving;
+	int waits, late;
+	struct blkd b;
+	pid_t pid;
+
+	blkd_start(&b, "blk", (const char *const[]){ "--allow", "any", "--hang", "0", NULL });
+	raw_open(&pausing, &b, 1, 0, 0);
+	raw_open(&leaving, &b, QUEUE, 0, 0);
+	waits = raw_connect(&b);
+	late = raw_connect(&b);
+	pid = command_beside(&b, BLK_CMD_RESTART);
+	blkd_event(&b, 0, "pause", 1);
+	raw_send(&leaving, BLK_BYE, 0);
+	blkd_event(&b, 0, "end", QUEUE);
+	ask_alone(waits, QUEUE);
+	sleep_ms(100);
+	OK(kill(b.pid, SIGSTOP));
+	while (task_state(b.pid) != 'T')
+		sleep_ms(1);
+	raw_wait(&pausing, BLK_PAUSE);
+	ask_alone(late, QUEUE);
+	OK(kill(b.pid, SIGCONT));
+	CHECK_EQ(first_word(waits), BLK_GRANT);
+	CHECK_EQ(first_word(late), BLK_REFUSED);
+	join(pid);
+	blkd_stop(&b);
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(each_end_queue, .seconds = 60),
 	CASE_MMAP(each_end_restart, .seconds = 60),
@@ -1181,6 +1233,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(taken_back_again_and_again, .seconds = 60),
 	CASE_MMAP(silent_again_and_again, .seconds = 40),
 	CASE_MMAP(quota_while_reclaimed),
+	CASE_MMAP(waiting_in_order),
 };
 
 TEST_MAIN(cases)
