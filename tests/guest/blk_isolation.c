@@ -579,13 +579,14 @@ static void read_only_by_policy(struct raw *r)
 	CHECK(block_is(raw_data(r, 1), 64, 0));
 }
 
-/* What a user that falls under this rule finds. */
-static void try_under(const char *rule, void (*fn)(struct raw *r))
+/* What a user that falls under this rule finds, and what blkd says of it. */
+static void try_under(const char *rule, const char *trust, void (*fn)(struct raw *r))
 {
 	struct trial t = { .fn = fn, .queue = 1 };
 	struct blkd b;
 
 	start(&b, rule);
+	CHECK_EQ(strcmp(event_text(blkd_event(&b, 0, "policy", -1), "on_trust"), trust), 0);
 	t.b = &b;
 	join(spawn(trial_child, &t));
 	blkd_stop(&b);
@@ -593,7 +594,21 @@ static void try_under(const char *rule, void (*fn)(struct raw *r))
 
 static void read_only_user(void)
 {
-	try_under("65534,ro", read_only_by_policy);
+	try_under("65534,ro", "nothing", read_only_by_policy);
+}
+
+/* What is not fixed is the holder's word, and blkd says so. */
+static void sees_more_than_its_window(struct raw *r)
+{
+	CHECK_EQ(r->g.first_block, 1000);
+	CHECK_EQ(raw_io(r, 0, VIRTIO_BLK_T_IN, 64 * (DISK_BLOCK / BLK_SECTOR)), VIRTIO_BLK_S_OK);
+	CHECK(block_is(raw_data(r, 0), 64, 0));
+}
+
+static void window_on_trust(void)
+{
+	try_under("65534,ro,window=1000+16", "the window: it writes the sector numbers itself",
+		  sees_more_than_its_window);
 }
 
 /* Fixed ----------------------------------------------------------------------------------*/
@@ -630,7 +645,7 @@ static void only_its_window(struct raw *r)
 
 static void fixed_window(void)
 {
-	try_under("65534,ro,fixed,window=1000+16", only_its_window);
+	try_under("65534,ro,fixed,window=1000+16", "nothing", only_its_window);
 }
 
 static const struct test_case cases[] = {
@@ -642,6 +657,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(windows_apart),
 	CASE_MMAP(read_only, .seconds = 60),
 	CASE_MMAP(read_only_user),
+	CASE_MMAP(window_on_trust),
 	CASE_MMAP(fixed_window),
 };
 
