@@ -59,6 +59,19 @@ static void grant_anew(struct blkd *b, struct conn **holders)
 	}
 }
 
+/* There is nothing to grant anew: their last word, as their leases are over already. */
+static void part(struct blkd *b, struct conn **holders)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->nr_queues; i++) {
+		if (!holders[i])
+			continue;
+		conn_word(holders[i], BLK_ENDED, BLK_END_DEVICE_GONE);
+		conn_drop(b, holders[i]);
+	}
+}
+
 /* Returns what the reset answered; the leases are anew in any case. */
 int pci_reset(struct blkd *b, char *why, size_t size)
 {
@@ -79,6 +92,7 @@ int pci_reset(struct blkd *b, char *why, size_t size)
 	ret = queue_start_all(b);
 	if (ret) {
 		snprintf(why, size, "the device does not start: %s", strerror(-ret));
+		part(b, holders);
 		device_gone(b, why);
 		return ret;
 	}
