@@ -86,8 +86,11 @@ int pci_reset(struct blkd *b, char *why, size_t size)
 	/* No DMA while the memory changes. That may fail: it is why the reset is wanted. */
 	virtio_blk_reset(b->virtio);
 	reset_ret = reset(b, &how);
-	if (reset_ret)
+	if (reset_ret) {
 		snprintf(why, size, "reset of the %s: %s", how, strerror(-reset_ret));
+		/* Then nothing has stopped it yet. */
+		virtio_blk_stop_dma(b->virtio);
+	}
 	restart_renew(b);
 	ret = queue_start_all(b);
 	if (ret) {

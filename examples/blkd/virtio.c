@@ -368,6 +368,11 @@ int virtio_blk_reset(struct virtio_blk *v)
 	return reset(v);
 }
 
+int virtio_blk_stop_dma(struct virtio_blk *v)
+{
+	return virtio_pci_stop_dma(&v->pci);
+}
+
 static int enable(struct virtio_blk *v, uint32_t q, const struct virtio_blk_queue *queue)
 {
 	select_queue(v, q);

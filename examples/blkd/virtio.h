@@ -65,6 +65,8 @@ int virtio_blk_doorbell(const struct virtio_blk *v, uint32_t q, uint32_t *bar,
 /* Reset by device_status (4.1.4.3.2: 0 is read back when it is done): nothing is in flight after
  * it. -ETIMEDOUT: not within a second; -ENODEV: it has left. */
 int virtio_blk_reset(struct virtio_blk *v);
+/* Take bus mastering from the function, until virtio_blk_start(): for one that cannot be reset. */
+int virtio_blk_stop_dma(struct virtio_blk *v);
 /* As virtio_blk_reset(), then the features again and all queues as in @queues, facts.nr_queues of
  * them, then DRIVER_OK. Also after a PCI reset, which may take bus mastering: it is set up again.
  * -EIO: the device refused a step; it is left reset. */

@@ -208,6 +208,18 @@ int virtio_pci_enable(struct virtio_pci *p)
 	return barbuf_config_write(p->dev, PCI_COMMAND, &command, sizeof(command));
 }
 
+int virtio_pci_stop_dma(struct virtio_pci *p)
+{
+	uint16_t command;
+	int ret;
+
+	ret = barbuf_config_read(p->dev, PCI_COMMAND, &command, sizeof(command));
+	if (ret)
+		return ret;
+	command &= ~PCI_COMMAND_MASTER;
+	return barbuf_config_write(p->dev, PCI_COMMAND, &command, sizeof(command));
+}
+
 bool virtio_pci_present(const struct virtio_pci *p)
 {
 	uint16_t vendor;

@@ -40,6 +40,8 @@ void virtio_pci_close(struct virtio_pci *p);
 
 /* Let the function do DMA, and answer to its BARs. */
 int virtio_pci_enable(struct virtio_pci *p);
+/* Let it do DMA and send interrupts no more. */
+int virtio_pci_stop_dma(struct virtio_pci *p);
 /* Is it still there? What its configuration space says, which cannot be suspended. */
 bool virtio_pci_present(const struct virtio_pci *p);
 /* The page of a doorbell, and its offset in it. -EOPNOTSUPP: outside of the BAR, or something

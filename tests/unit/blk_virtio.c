@@ -716,6 +716,11 @@ static void starts(void)
 	r[1].size = 128;
 	r[2].size = 128;
 	CHECK(virtio_blk_start(v, r) == 0, "and in the end it starts");
+	CHECK(virtio_blk_stop_dma(v) == 0 && !(fake.config[PCI_COMMAND] & PCI_COMMAND_MASTER) &&
+		      fake.config[PCI_COMMAND] & PCI_COMMAND_MEMORY,
+	      "it is kept from DMA, and nothing else");
+	CHECK(virtio_blk_start(v, r) == 0 && fake.config[PCI_COMMAND] & PCI_COMMAND_MASTER,
+	      "until it starts anew");
 	fake.suspended = true;
 	CHECK(virtio_blk_start(v, r) == -EAGAIN, "not while its registers are away");
 	CHECK(virtio_blk_queue_enable(v, 1, &r[1]) == -EAGAIN, "nor a queue");

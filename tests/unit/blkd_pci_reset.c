@@ -52,6 +52,12 @@ int virtio_blk_reset(struct virtio_blk *v)
 	return -EIO;
 }
 
+int virtio_blk_stop_dma(struct virtio_blk *v)
+{
+	done("stop_dma");
+	return 0;
+}
+
 void lease_let_go(struct blkd *b, struct queue *q, enum blk_end why)
 {
 	q->conn->queue = NULL;
@@ -141,5 +147,8 @@ int main(void)
 		      conns[0].dead && conns[2].dead,
 	      "those who held a queue are told, and let go");
 	CHECK(!conns[1].dead, "and nobody else");
+	ret = run(-ENOTTY, 0, why);
+	CHECK(ret == -ENOTTY && !strcmp(fake.log, "reset stop_dma renew grant grant "),
+	      "one that nothing resets is kept from memory that changes: %s", fake.log);
 	return tap_done();
 }

@@ -73,6 +73,11 @@ int virtio_blk_reset(struct virtio_blk *v)
 	return -EIO;
 }
 
+int virtio_blk_stop_dma(struct virtio_blk *v)
+{
+	return -EIO;
+}
+
 int virtio_blk_start(struct virtio_blk *v, const struct virtio_blk_queue *queues)
 {
 	return -EIO;
