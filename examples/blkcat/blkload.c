@@ -96,6 +96,8 @@ static bool submit(struct load *l)
 	}
 	if (write)
 		load_check_fill(&l->check, block, blk_client_data(l->c, slot));
+	else
+		load_check_spoil(&l->check, blk_client_data(l->c, slot));
 	ret = blk_client_submit(l->c, slot, write ? BLK_OP_WRITE : BLK_OP_READ, l->o.first + block);
 	if (ret) {
 		blk_client_put(l->c, slot);

@@ -59,6 +59,8 @@ int load_check_init(struct load_check *k, enum load_verify verify, uint64_t seed
 void load_check_free(struct load_check *k);
 /* Data for the next write of a block, which may happen from now on. */
 void load_check_fill(struct load_check *k, uint64_t block, void *data);
+/* Make of what lies where a read will put its data what no sector can be: a read that moves nothing is seen. */
+void load_check_spoil(const struct load_check *k, void *data);
 /* That write has ended. */
 void load_check_written(struct load_check *k, uint64_t block, int error);
 /* How many sectors of it cannot be. @text: the first of them, in a sentence. */

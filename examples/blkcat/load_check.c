@@ -42,6 +42,16 @@ void load_check_fill(struct load_check *k, uint64_t block, void *data)
 		stamp_make(&s[i], sector_of(k, block, i), k->blocks[block].latest, k->seed);
 }
 
+void load_check_spoil(const struct load_check *k, void *data)
+{
+	struct stamp *s = data;
+	uint32_t i;
+
+	/* Both ends of each: one of which a part came is torn. */
+	for (i = 0; i < k->sectors; i++)
+		s[i].magic = s[i].crc = 0;
+}
+
 void load_check_written(struct load_check *k, uint64_t block, int error)
 {
 	/* One that failed may have happened, in part or whole. */

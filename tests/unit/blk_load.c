@@ -149,6 +149,18 @@ static void checks(void)
 	load_check_free(&k);
 
 	account(&k, LOAD_VERIFY_HOST);
+	load_check_spoil(&k, block);
+	CHECK(wrong(&k) == 2, "what lay where a read came to nothing: %s", text);
+	load_check_fill(&k, 0, block);
+	load_check_written(&k, 0, 0);
+	memcpy(old, block, sizeof(block));
+	load_check_spoil(&k, block);
+	memcpy(block, old, BLK_SECTOR / 2);
+	memcpy(block + BLK_SECTOR, old + BLK_SECTOR, BLK_SECTOR);
+	CHECK(wrong(&k) == 1 && strstr(text, "checksum"), "or came in part: %s", text);
+	load_check_free(&k);
+
+	account(&k, LOAD_VERIFY_HOST);
 	stamp_make(&foreign, 300, 1, 43);
 	memcpy(block, &foreign, sizeof(foreign));
 	CHECK(wrong(&k) == 1 && strstr(text, "seed 43"), "another's sector: %s", text);

@@ -153,6 +153,10 @@ static void serve(struct fake_blk *f, uint16_t head)
 	bool flush = h->type == VIRTIO_BLK_T_FLUSH;
 	unsigned char *data;
 
+	if (f->idle_from && f->done >= f->idle_from) {
+		fake_complete(f, head, f->status);
+		return;
+	}
 	need(d->len == sizeof(*h), "a header");
 	need(flush ? !h->sector : pos / size < FAKE_BLOCKS && !(pos % size), "a sector");
 	d = &table[d->next];

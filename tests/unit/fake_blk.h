@@ -43,6 +43,8 @@ struct fake_blk {
 	uint16_t seen, used; /* the device's indexes */
 	unsigned int limit; /* requests that it does before it hangs, UINT_MAX: all */
 	unsigned int done;
+	unsigned int
+		idle_from; /* it moves no data from this request on, and says that it did; 0: it does */
 };
 
 /* Both ends of the socket, and memory as a grant has it. The device stands still. */
