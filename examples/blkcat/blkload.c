@@ -302,6 +302,8 @@ static int load(struct load *l)
 	run(l);
 	end = blk_client_end(l->c);
 	asked_to_leave = blk_client_leaving(l->c) >= 0;
+	/* Whoever waits for the queue does not wait for the sums, or for who reads them. */
+	blk_client_leave(l->c);
 	load_check_sum(&l->check, &l->stats.written, &l->stats.sum);
 	load_summary(&l->o, &l->stats, l->c,
 		     end >= 0	    ? blk_end_name(end) :

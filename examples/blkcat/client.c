@@ -169,14 +169,21 @@ int blk_client_open(struct blk_client **out, const char *path, const struct blk_
 	return ret;
 }
 
-void blk_client_close(struct blk_client *c)
+void blk_client_leave(struct blk_client *c)
 {
 	const struct blk_word bye = { .kind = BLK_BYE };
 
+	if (c->end >= 0)
+		return;
+	blk_client_finish(c, BLK_END_BYE);
+	barbuf_message_send(c->sock, &bye, sizeof(bye), -1);
+}
+
+void blk_client_close(struct blk_client *c)
+{
 	if (!c)
 		return;
-	if (c->end < 0)
-		barbuf_message_send(c->sock, &bye, sizeof(bye), -1);
+	blk_client_leave(c);
 	blk_lease_drop(&c->lease);
 	close(c->sock);
 	free(c);

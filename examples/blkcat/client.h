@@ -69,7 +69,10 @@ int blk_client_open(struct blk_client **out, const char *path, const struct blk_
  * closed with it. It is made non-blocking. */
 int blk_client_adopt(struct blk_client **out, int sock, const struct blk_client_options *o,
 		     char *why, size_t size);
-/* Says BYE. What is in flight is lost. NULL is fine. */
+/* Says BYE: from here on the queue can be another's, what is in flight is lost, and requests are -EPIPE.
+ * Facts, counts and memory stay until it is closed. Nothing if the lease is over already. */
+void blk_client_leave(struct blk_client *c);
+/* Leaves, and frees it. NULL is fine. */
 void blk_client_close(struct blk_client *c);
 /* May change with a regrant (counts.regrants grows): the queue, and the window is elsewhere in
  * memory. Block size, flags and first block stay; depth and nr_blocks do not become less. */

@@ -116,13 +116,13 @@ void load_report(const struct load_options *o, struct load_stats *s, const struc
 	s->period_start = now;
 }
 
-/* What becomes of who looks at its doorbell after the end of its lease: NULL: it has not ended. */
+/* What becomes of who looks at its doorbell after it was taken back; NULL: it was not. */
 static const char *doorbell_outcome(struct blk_client *c)
 {
 	struct blk_client_raw raw;
 	uint16_t word;
 
-	if (blk_client_end(c) < 0)
+	if (blk_client_end(c) < 0 || blk_client_end(c) == BLK_END_BYE)
 		return NULL;
 	blk_client_raw(c, &raw);
 	/* It had none to look at. */

@@ -695,6 +695,7 @@ static void ends(void)
 	struct blk_completion done[4];
 	struct blk_client *c;
 	struct fake_blk f;
+	uint32_t value;
 
 	c = lease(&f, 0, 8, &any);
 	fake_device_start(&f, 1);
@@ -739,6 +740,24 @@ static void ends(void)
 	      "its last words are heard, although nobody is there to be answered: %s",
 	      blk_end_name(blk_client_end(c)));
 	drop(&f, c);
+
+	c = lease(&f, 0, 8, &any);
+	fake_device_start(&f, 1);
+	start(c, BLK_OP_READ, 1, 0);
+	blk_client_ring(c);
+	while (f.used < 1)
+		usleep(100);
+	blk_client_leave(c);
+	CHECK(fake_hear(&f, &value) == BLK_BYE && blk_client_end(c) == BLK_END_BYE,
+	      "who leaves says so");
+	CHECK(blk_client_reap(c, done, 4) == 1 && blk_client_reap(c, done, 4) == -EPIPE &&
+		      start(c, BLK_OP_READ, 1, 0) == -EPIPE,
+	      "what was done can be reaped, and nothing more is");
+	blk_client_leave(c);
+	fake_device_stop(&f);
+	blk_client_close(c);
+	CHECK(!fake_hear(&f, &value), "and says so once");
+	fake_blk_free(&f);
 
 	c = lease(&f, 0, 8, &any);
 	fake_say(&f, BLK_LEAVE, 5000, -1);

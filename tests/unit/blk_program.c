@@ -144,6 +144,44 @@ static void no_data(void)
 	      last(&l, "errors"));
 }
 
+static void fill_pipe(int fd)
+{
+	char path[32], page[4096];
+	int in;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	in = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	need(in >= 0, path);
+	memset(page, '\n', sizeof(page));
+	while (write(in, page, sizeof(page)) > 0)
+		;
+	close(in);
+}
+
+/* Asked to leave: the queue is given back before it sums up, and before anybody reads what it sums up. */
+static void leaves(void)
+{
+	static const char *const options[] = { "--write",  "50",      "--verify", "own",
+					       "--period", "3600000", NULL };
+	uint32_t value, word = 0;
+	struct load l;
+	int status;
+
+	start(&l, 0, 8, options);
+	fake_device_start(&l.f, UINT_MAX);
+	need(readable(l.out), "it does not begin");
+	fill_pipe(l.out);
+	usleep(50000);
+	fake_say(&l.f, BLK_LEAVE, 1000, -1);
+	if (readable(l.f.sock))
+		word = fake_hear(&l.f, &value);
+	CHECK(word == BLK_BYE, "BYE comes first: %u", word);
+	status = end(&l);
+	CHECK(status == 3 && strstr(l.said, "asked to leave"), "then the sum: status %d", status);
+	CHECK(last(&l, "written") > 0 && last(&l, "errors") == 0 && l.f.flushes == 1,
+	      "of %lld sectors, and they were flushed", last(&l, "written"));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -154,6 +192,7 @@ int main(int argc, char **argv)
 	need(mkdtemp(directory), directory);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", directory);
 	no_data();
+	leaves();
 	unlink(address.sun_path);
 	rmdir(directory);
 	return tap_done();
