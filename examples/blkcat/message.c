@@ -101,6 +101,7 @@ int blk_message_take(int sock, union blk_message *m, int *fd, uint64_t deadline)
 	bool has_fd;
 	int ret;
 
+	*fd = -1;
 	for (;;) {
 		ret = barbuf_message_recv(sock, m, sizeof(*m), &len, fd);
 		if (ret != -EAGAIN || !deadline)
@@ -119,6 +120,7 @@ int blk_message_take(int sock, union blk_message *m, int *fd, uint64_t deadline)
 	if (!want || len != want || (*fd >= 0) != has_fd) {
 		if (*fd >= 0)
 			close(*fd);
+		*fd = -1;
 		return -EPROTO;
 	}
 	if (m->kind == BLK_REFUSED)

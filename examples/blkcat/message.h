@@ -25,7 +25,7 @@ int blk_connect(const char *path, int timeout_ms);
 int blk_socket_wait(int sock, short events, uint64_t deadline);
 
 /*
- * One message. @fd: the descriptor that belongs to this kind, or -1.
+ * One message. @fd: the descriptor that belongs to this kind, or -1; on error -1.
  * -EAGAIN: none, @deadline being 0; -ETIMEDOUT; -EPIPE: the primary is gone; -EPROTO: no message
  * of a primary's, or not of its length, or a descriptor too many or too few.
  */

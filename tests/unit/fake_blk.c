@@ -53,6 +53,8 @@ static void make_memory(struct fake_memory *m)
 	need(page != MAP_FAILED, "the doorbell");
 	m->doorbell = (void *)((char *)page + FAKE_DOORBELL);
 	need(!barbuf_buffer_adopt(&m->buffer, dup(m->doorbell_fd)), "a buffer");
+	m->arena_kind = BLK_ARENA;
+	m->eventfd_kind = BLK_COMPLETION;
 }
 
 void fake_memory_drop(struct fake_memory *m)
@@ -236,8 +238,8 @@ bool fake_say(struct fake_blk *f, uint32_t kind, uint32_t value, int fd)
 bool fake_grant(struct fake_blk *f)
 {
 	return !barbuf_message_send(f->sock, &f->m.grant, sizeof(f->m.grant), f->m.table_fd) &&
-	       fake_say(f, BLK_ARENA, 0, f->m.arena_fd) &&
-	       fake_say(f, BLK_COMPLETION, 0, f->m.eventfd) &&
+	       fake_say(f, f->m.arena_kind, 0, f->m.arena_fd) &&
+	       fake_say(f, f->m.eventfd_kind, 0, f->m.eventfd) &&
 	       !barbuf_buffer_send(f->sock, f->m.buffer, FAKE_QUEUE);
 }
 

@@ -26,6 +26,7 @@ struct fake_memory {
 	struct blk_grant grant;
 	void *table, *arena;
 	int table_fd, arena_fd, eventfd, doorbell_fd;
+	uint32_t arena_kind, eventfd_kind; /* of the messages that bring them */
 	volatile uint16_t *doorbell;
 	struct barbuf_buffer *buffer;
 };
