@@ -5,7 +5,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "lease.h"
 #include "message.h"
@@ -57,15 +60,19 @@ static int receive_buffer(struct blk_lease *l, int sock, uint64_t deadline)
 }
 
 /*
- * At least so large, and fixed by a seal: memory that could be cut would be a SIGBUS later. Populated, so
- * that the I/O takes no fault.
+ * At least so large, and fixed by a seal: memory that could be cut would be a SIGBUS later. Of tmpfs, where
+ * a page that was punched out comes back as zeros; one of hugetlbfs may be a SIGBUS. Populated, so that the
+ * I/O takes no fault.
  */
 static int map_memory(void **out, int fd, uint32_t size, int prot)
 {
+	struct statfs fs;
 	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return -EPROTO;
+	if (fstatfs(fd, &fs) || fs.f_type != TMPFS_MAGIC)
 		return -EPROTO;
 	if (fstat(fd, &st) || st.st_size < (off_t)size)
 		return -EPROTO;

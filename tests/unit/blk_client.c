@@ -291,6 +291,7 @@ SPOIL(no_arena, m->arena_fd = -1)
 SPOIL(no_eventfd, m->eventfd = -1)
 SPOIL(arena_cannot_be_written, m->arena_fd = m->table_fd)
 SPOIL(read_only_buffer, m->buffer = small_buffer)
+SPOIL(arena_has_huge_pages, m->arena_fd = spoilt_fd)
 SPOIL(ping_as_arena, m->arena_kind = BLK_PING)
 SPOIL(ping_as_eventfd, m->eventfd_kind = BLK_PING)
 SPOIL(a_word_between, fake_say(f, BLK_PING, 0, -1); fake_say(f, BLK_ARENA, 0, -1))
@@ -328,6 +329,14 @@ static void bad_grants(void)
 	close(spoilt_fd);
 	spoilt_fd = memfd(1 << 20, F_SEAL_GROW);
 	bad_grant("an arena that could be cut", arena_is_not_sealed);
+	close(spoilt_fd);
+	/* Made without any being there: that is seen by who maps it. */
+	spoilt_fd = memfd_create("spoilt", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	if (spoilt_fd >= 0 && !ftruncate(spoilt_fd, 2 << 20) &&
+	    !fcntl(spoilt_fd, F_ADD_SEALS, F_SEAL_SHRINK))
+		bad_grant("an arena of huge pages", arena_has_huge_pages);
+	else
+		tap_skip("an arena of huge pages", "%s", strerror(errno));
 	close(spoilt_fd);
 	bad_grant("an arena that cannot be written", arena_cannot_be_written);
 	bad_grant("no table", no_table);
