@@ -108,7 +108,7 @@ bool blk_client_paused(const struct blk_client *c);
 /* Asked to leave by LEAVE? milliseconds that are left, or -1. */
 int blk_client_leaving(const struct blk_client *c);
 /* Why it is over (enum blk_end), or -1 while it is not. A primary that is gone without a word:
- * BLK_END_SHUTDOWN; one that says what makes no sense: BLK_END_PROTOCOL. */
+ * BLK_END_SHUTDOWN; one that says what makes no sense, or does not read: BLK_END_PROTOCOL. */
 int blk_client_end(const struct blk_client *c);
 
 /* For those who try what they must not: the mappings and descriptors as they were received. */

@@ -133,8 +133,10 @@ int blk_message_say(int sock, const void *message, size_t size, int timeout_ms)
 	uint64_t deadline = blk_now() + timeout_ms * 1000000ull;
 	int ret;
 
-	do {
-		ret = barbuf_message_send(sock, message, size, -1);
-	} while (ret == -EAGAIN && !blk_socket_wait(sock, POLLOUT, deadline));
+	while ((ret = barbuf_message_send(sock, message, size, -1)) == -EAGAIN) {
+		ret = blk_socket_wait(sock, POLLOUT, deadline);
+		if (ret == -ETIMEDOUT)
+			return ret;
+	}
 	return ret ? -EPIPE : 0;
 }

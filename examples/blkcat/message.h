@@ -31,7 +31,7 @@ int blk_socket_wait(int sock, short events, uint64_t deadline);
  */
 int blk_message_take(int sock, union blk_message *m, int *fd, uint64_t deadline);
 
-/* -EPIPE: the primary is gone, or does not read for longer than @timeout_ms. */
+/* -EPIPE: the primary is gone; -ETIMEDOUT: it does not read for longer than @timeout_ms. */
 int blk_message_say(int sock, const void *message, size_t size, int timeout_ms);
 
 #endif

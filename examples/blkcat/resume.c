@@ -103,8 +103,10 @@ static void reply(struct blk_client *c, uint32_t kind, uint32_t value)
 {
 	const struct blk_word word = { .kind = kind, .value = value };
 
-	/* One that is gone may have said why before it went: that is still to be read. */
-	blk_message_say(c->sock, &word, sizeof(word), c->options.timeout_ms);
+	/* One that is gone may have said why before it went: that is still to be read. One that does not
+	 * read is not waited for again. */
+	if (blk_message_say(c->sock, &word, sizeof(word), c->options.timeout_ms) == -ETIMEDOUT)
+		blk_client_finish(c, BLK_END_PROTOCOL);
 }
 
 static void obey(struct blk_client *c, const union blk_message *m, int fd)

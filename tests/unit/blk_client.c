@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/virtio_blk.h>
@@ -796,6 +797,31 @@ static void ends(void)
 	drop(&f, c);
 }
 
+/* One that asks and asks, and does not read: it is waited for once. */
+static void deaf_primary(void)
+{
+	struct blk_client_options o = any;
+	struct blk_client *c;
+	struct fake_blk f;
+	unsigned int i;
+	int small = 1;
+	time_t began;
+
+	o.timeout_ms = 1000;
+	fake_blk_new(&f, 0, 8, 1024);
+	setsockopt(f.client, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	fake_grant(&f);
+	REQUIRE(!blk_client_adopt(&c, f.client, &o, why, sizeof(why)), "%s", why);
+	for (i = 0; i < 64; i++)
+		fake_say(&f, BLK_PING, i, -1);
+	began = time(NULL);
+	CHECK(blk_client_wait(c, 0) == -EPIPE && blk_client_end(c) == BLK_END_PROTOCOL,
+	      "a primary that does not read the answers to %u PINGs: %s", i,
+	      blk_end_name(blk_client_end(c)));
+	CHECK(time(NULL) - began < 10, "is waited for once: %ld s", (long)(time(NULL) - began));
+	drop(&f, c);
+}
+
 static void words(void)
 {
 	static const struct {
@@ -1097,6 +1123,7 @@ int main(void)
 	bad_regrants();
 	ends();
 	words();
+	deaf_primary();
 	doorbell_gone();
 	doorbell_gone_at_once();
 	unwanted_doorbell();
