@@ -149,7 +149,7 @@ bool act_intruder(struct story *s)
 	struct others o;
 
 	say(ME, "the fourth is asked to leave, and comes back as an intruder");
-	if (!primary_control(&s->primary, "leave", fourth->queue))
+	if (!primary_leave(&s->primary, fourth->queue))
 		return false;
 	client_mark(fourth, '<');
 	UNTIL(fourth->proc.ended, LIMIT);

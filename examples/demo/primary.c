@@ -15,6 +15,9 @@
 #define READY_SECONDS 30.0
 #define STOP_SECONDS 15.0
 #define CONTROL_SECONDS 20.0
+/* So long the machine may stall without a queue's end becoming a restart, or a farewell a revoke. */
+#define DRAIN_MS "10000"
+#define LEAVE_MS "20000"
 
 #define EVENTS_MAX 512
 
@@ -72,8 +75,9 @@ static void on_complaint(struct proc *proc, const char *line)
 
 bool primary_start(struct primary *p, const char *address, char *const *allow)
 {
-	char *argv[PRIMARY_ARGS] = { (char *)"blkd", (char *)"--json" };
-	unsigned int n = 2;
+	char *argv[PRIMARY_ARGS] = { (char *)"blkd", (char *)"--json", (char *)"--drain",
+				     (char *)DRAIN_MS };
+	unsigned int n = 4;
 	char text[64];
 	int ret;
 
@@ -147,14 +151,15 @@ static void on_control_line(struct proc *proc, const char *line)
 	say("blkctl", "%s", line);
 }
 
-bool primary_control(const struct primary *p, const char *command, int queue)
+static bool control(const struct primary *p, const char *command, int queue, const char *value)
 {
 	struct proc ctl = { .name = "blkctl",
 			    .line = on_control_line,
 			    .complains = on_control_line };
 	char nr[16], text[64];
 	char *argv[] = {
-		(char *)"blkctl", (char *)p->socket, (char *)command, queue < 0 ? NULL : nr, NULL,
+		(char *)"blkctl",      (char *)p->socket, (char *)command,
+		queue < 0 ? NULL : nr, (char *)value,	  NULL,
 	};
 	int ret;
 
@@ -167,6 +172,16 @@ bool primary_control(const struct primary *p, const char *command, int queue)
 	return claim("blkctl", !ret && proc_exited(&ctl, 0), "%s%s%s: %s", command,
 		     queue < 0 ? "" : " queue ", queue < 0 ? "" : nr,
 		     ret ? strerror(-ret) : proc_end_text(&ctl, text));
+}
+
+bool primary_control(const struct primary *p, const char *command, int queue)
+{
+	return control(p, command, queue, NULL);
+}
+
+bool primary_leave(const struct primary *p, int queue)
+{
+	return control(p, "leave", queue, LEAVE_MS);
 }
 
 bool primary_stop(struct primary *p)

@@ -32,5 +32,7 @@ const struct event *primary_event(unsigned int since, const char *name, int queu
 
 /* Have blkctl do this, about @queue if it is not -1; a claim. */
 bool primary_control(const struct primary *p, const char *command, int queue);
+/* Have its holder asked to leave @queue, and given far more time than it needs; a claim. */
+bool primary_leave(const struct primary *p, int queue);
 
 #endif
