@@ -117,6 +117,7 @@ static bool lease_ended(struct story *s, unsigned int since, int queue, const ch
 	const struct event *end = primary_event(since, "end", queue, LIMIT);
 	const struct event *revoke = event_us(s, since, "revoke", queue);
 	const struct event *reclaim = event_us(s, since, "reclaim", queue);
+	const char *how = s->primary.queue_reset ? "queue reset" : "restart";
 	struct measured *m = &s->measured;
 
 	m->what[m->nr] = what;
@@ -127,8 +128,10 @@ static bool lease_ended(struct story *s, unsigned int since, int queue, const ch
 		   queue, end ? end->why : "its lease did not end", revoke ? revoke->us : -1,
 		   reclaim ? reclaim->us / 1e3 : -1))
 		return false;
-	return claim("blkd", !strcmp(reclaim->how, "queue reset"),
-		     "queue %d: no other queue was stopped for that: %s", queue, reclaim->how);
+	return claim("blkd", !strcmp(reclaim->how, how), "queue %d: %s: %s", queue,
+		     s->primary.queue_reset ? "no other queue was stopped for that" :
+					      "all others paused, as this device cannot do without",
+		     reclaim->how);
 }
 
 bool act_intruder(struct story *s)

@@ -107,8 +107,10 @@ bool primary_start(struct primary *p, const char *address, char *const *allow)
 		return false;
 	}
 	UNTIL(nr_events || p->proc.ended, READY_SECONDS);
-	if (nr_events && !p->proc.ended)
+	if (nr_events && !p->proc.ended) {
+		p->queue_reset = events[0].queue_reset;
 		return true;
+	}
 	if (*p->complaint)
 		fprintf(stderr, "barbuf-demo: %s\n", p->complaint);
 	else

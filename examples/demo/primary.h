@@ -15,6 +15,7 @@ struct primary {
 	char socket[64];
 	char directory[32];
 	char complaint[256]; /* the last line on its standard error */
+	bool queue_reset; /* the device can reset a queue alone */
 };
 
 /* Start it for the device at @address, with @allow, NULL at the end, for --allow. False: it

@@ -147,6 +147,7 @@ int event_parse(const char *line, struct event *out, const char **why)
 		.queue = optional_count(&r, "queue"),
 		.pid = optional_count(&r, "pid"),
 		.us = optional_number(&r, "us"),
+		.queue_reset = json_is_true(json_object_get(root, "queue_reset")),
 	};
 	word(&r, "event", out->name);
 	optional_word(&r, "why", out->why);

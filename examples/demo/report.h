@@ -31,7 +31,7 @@ struct report {
 	char end[REPORT_WORD]; /* in the last: why its lease ended, or "" if it ended itself */
 };
 
-/* Of blkd. What an event does not have is -1 or "". */
+/* Of blkd. What an event does not have is -1, "" or false. */
 struct event {
 	char name[REPORT_WORD];
 	double t; /* seconds since blkd started */
@@ -43,6 +43,7 @@ struct event {
 	char what[REPORT_WORD];
 	char access[REPORT_WORD]; /* of a lease */
 	char on_trust[REPORT_WORD]; /* of a policy: what nothing enforces */
+	bool queue_reset; /* of ready: the device can reset a queue alone */
 };
 
 /* Of a role of the demo itself: something was tried, and how it came out. */

@@ -129,6 +129,12 @@ static void events(void)
 	ret = event_parse("{\"t\":2.5,\"event\":\"broken\",\"queue\":null,\"why\":null}", &e, &why);
 	CHECK(!ret && e.queue == -1 && e.pid == -1 && e.us == -1 && !*e.how && !*e.why,
 	      "what it does not have is known as such");
+	CHECK(!event_parse("{\"t\":1,\"event\":\"ready\",\"queue_reset\":true}", &e, &why) &&
+		      e.queue_reset,
+	      "a device that can reset a queue");
+	CHECK(!event_parse("{\"t\":1,\"event\":\"ready\",\"queue_reset\":false}", &e, &why) &&
+		      !e.queue_reset,
+	      "and one that cannot");
 	CHECK(event_parse("{\"t\":1,\"t\":1,\"event\":\"x\"}", &e, &why) == -EBADMSG,
 	      "one value each");
 	CHECK(event_parse("{\"t\":1}", &e, &why) == -EBADMSG && !strcmp(why, "event"),
