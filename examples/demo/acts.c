@@ -67,7 +67,7 @@ static bool is_at_work(struct demo_client *c)
 	bool confined;
 
 	UNTIL((c->running && c->reports >= REPORTS) || c->proc.ended, LIMIT);
-	if (!claim(c->row.name, c->running && c->proc.pid,
+	if (!claim(c->row.name, c->running && c->proc.pid && !c->now.errors && !c->now.io_errors,
 		   "rings queue %d alone: %" PRIu64 " verified requests so far, %" PRIu64
 		   " data errors%s%s",
 		   c->queue, c->now.done, c->now.errors, c->proc.ended ? "; " : "",
@@ -149,7 +149,7 @@ bool act_intruder(struct story *s)
 			 s->address,
 			 NULL };
 	unsigned int since = primary_events();
-	struct others o;
+	struct others o = others_now(s, FOURTH);
 
 	say(ME, "the fourth is asked to leave, and comes back as an intruder");
 	if (!primary_leave(&s->primary, fourth->queue))
@@ -162,6 +162,7 @@ bool act_intruder(struct story *s)
 	      fourth->now.errors);
 	client_state(fourth, "left", ROW_DONE);
 	lease_ended(s, since, fourth->queue, "left", "asked to leave");
+	others_undisturbed(s, &o, "next to the leaving");
 
 	snprintf(queue, sizeof(queue), "%d", fourth->queue);
 	snprintf(other, sizeof(other), "%d", neighbour->queue);
@@ -173,10 +174,10 @@ bool act_intruder(struct story *s)
 	UNTIL(role.waits || role.proc.ended, LIMIT);
 	since = primary_events();
 	if (!role.waits || !primary_control(&s->primary, "revoke", fourth->queue)) {
-		tries_end(&role);
+		tries_end(&role, INTRUDER_TRIES);
 		return false;
 	}
-	tries_end(&role);
+	tries_end(&role, INTRUDER_TRIES);
 	lease_ended(s, since, fourth->queue, "revoked", "intruder, revoked");
 	others_undisturbed(s, &o, "next to the intruder");
 	/* Its user again, honest; some of its window is written already. */
@@ -211,7 +212,7 @@ bool act_kill(struct story *s)
 	snprintf(queue, sizeof(queue), "%d", victim->queue);
 	if (!tries_start(&role, "heir", '=', victim->queue, FIRST_UID + HEIR, argv))
 		return false;
-	tries_end(&role);
+	tries_end(&role, HEIR_TRIES);
 	return start_load(s, next - s->clients, verify(s)) && is_at_work(next);
 }
 
@@ -243,7 +244,7 @@ bool act_revoke(struct story *s)
 
 void act_reset(struct story *s)
 {
-	struct others o = others_now(s, NR_CLIENTS);
+	struct others o = others_now(s, NR_CLIENTS), now;
 	unsigned int i, nr = 0, since = primary_events();
 	const struct event *reset;
 
@@ -260,20 +261,24 @@ void act_reset(struct story *s)
 	s->measured.reset_us = reset ? reset->us : -1;
 	claim("blkd", reset, "resets the device and grants all leases anew in %.1f ms: %s",
 	      s->measured.reset_us / 1e3, reset ? reset->how : "it does not say so");
+	now = others_now(s, NR_CLIENTS);
 	for (i = 0; i < NR_CLIENTS; i++) {
 		struct demo_client *c = &s->clients[i];
 		const struct report *was = &o.report[i], *is = &c->now;
 
 		if (!o.counts[i])
 			continue;
-		nr++;
-		UNTIL(others_has_gone_on(s, &o, i) && is->regrants > was->regrants, LIMIT);
-		claim(c->row.name,
-		      c->proc.pid && is->done > was->done && is->regrants == was->regrants + 1 &&
-			      is->errors == was->errors && is->io_errors == was->io_errors,
-		      "goes on with a new grant, %" PRIu64 " requests more, %" PRIu64
-		      " data errors, no request took longer than %.0f ms",
-		      is->done - was->done, is->errors - was->errors, c->worst_us / 1e3);
+		UNTIL(others_has_gone_on(s, &now, i) && is->regrants > was->regrants, LIMIT);
+		nr += claim(c->row.name,
+			    c->proc.pid && is->done > now.report[i].done &&
+				    is->regrants == was->regrants + 1 &&
+				    is->faults == was->faults && is->errors == was->errors &&
+				    is->io_errors == was->io_errors,
+			    "goes on with a new grant, %" PRIu64 " requests more, %" PRIu64
+			    " extra faults, %" PRIu64
+			    " data errors, no request took longer than %.0f ms",
+			    is->done - was->done, is->faults - was->faults,
+			    is->errors - was->errors, c->worst_us / 1e3);
 		if (c->worst_us > s->measured.pause_us)
 			s->measured.pause_us = c->worst_us;
 	}
@@ -283,7 +288,8 @@ void act_reset(struct story *s)
 void act_end(struct story *s)
 {
 	struct others o = others_now(s, NR_CLIENTS);
-	unsigned int i;
+	unsigned int i, nr = 0;
+	uint64_t faults = 0;
 	char text[64];
 
 	say(ME, "all are told to end");
@@ -295,11 +301,16 @@ void act_end(struct story *s)
 		if (!o.counts[i])
 			continue;
 		UNTIL(c->proc.ended, LIMIT);
-		claim(c->row.name,
-		      proc_exited(&c->proc, 0) && c->now.final && !c->now.errors &&
-			      !c->now.io_errors,
-		      "gives its queue back: %s, %" PRIu64 " requests, %" PRIu64 " data errors",
-		      proc_end_text(&c->proc, text), client_done(c), client_errors(c));
+		nr += claim(c->row.name,
+			    proc_exited(&c->proc, 0) && c->now.final && !client_errors(c) &&
+				    !c->now.io_errors,
+			    "gives its queue back: %s, %" PRIu64 " requests, %" PRIu64
+			    " data errors",
+			    proc_end_text(&c->proc, text), client_done(c), client_errors(c));
+		faults += c->now.faults;
 	}
+	claim(ME, nr == NR_QUEUES && !faults,
+	      "%u of %u came through all this, with %" PRIu64 " extra faults", nr, NR_QUEUES,
+	      faults);
 	primary_stop(&s->primary);
 }

@@ -96,9 +96,9 @@ struct others {
 };
 
 struct others others_now(const struct story *s, unsigned int but);
-/* Has it ended, or made so many reports and done some I/O since? */
+/* Has it ended, or made so many reports and done some I/O since @o? */
 bool others_has_gone_on(const struct story *s, const struct others *o, unsigned int i);
-/* A claim for each of them. */
+/* A claim for each of them, on what it reports from now on: what happened is over. */
 void others_undisturbed(const struct story *s, const struct others *o, const char *when);
 
 /* tries.c */
@@ -113,10 +113,13 @@ struct tries {
 /* @t stays: its row does. @argv begins with this program and --role. */
 bool tries_start(struct tries *t, const char *name, char mark, int queue, uid_t uid,
 		 char *const *argv);
-/* Wait for its end, which is a claim. */
-void tries_end(struct tries *t);
+/* Wait for its end, which is a claim, and so is that it has tried so many things at least. */
+void tries_end(struct tries *t, unsigned int least);
 
-/* intruder.c, heir.c: in a process of its own. */
+/* intruder.c, heir.c: in a process of its own. How many things each tries: the intruder more, where there
+ * are more files that it is not to open. */
+#define INTRUDER_TRIES 47u
+#define HEIR_TRIES 3u
 int intruder_main(int argc, char **argv);
 int heir_main(int argc, char **argv);
 

@@ -28,6 +28,8 @@ bool others_has_gone_on(const struct story *s, const struct others *o, unsigned 
 
 void others_undisturbed(const struct story *s, const struct others *o, const char *when)
 {
+	/* Reports that have come already may be of before. */
+	const struct others now = others_now(s, NR_CLIENTS);
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < NR_CLIENTS; i++) {
@@ -38,11 +40,11 @@ void others_undisturbed(const struct story *s, const struct others *o, const cha
 		if (!o->counts[i])
 			continue;
 		nr++;
-		UNTIL(others_has_gone_on(s, o, i), LIMIT);
+		UNTIL(others_has_gone_on(s, &now, i), LIMIT);
 		/* Where no queue can be reset alone, all pause for each end of a lease. */
 		paused = s->primary.queue_reset && is->pauses != was->pauses;
 		claim(c->row.name,
-		      c->proc.pid && is->done > was->done && is->faults == was->faults &&
+		      c->proc.pid && is->done > now.report[i].done && is->faults == was->faults &&
 			      is->sigbus == was->sigbus && is->errors == was->errors &&
 			      is->io_errors == was->io_errors && !paused &&
 			      is->regrants == was->regrants,

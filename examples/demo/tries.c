@@ -56,13 +56,14 @@ bool tries_start(struct tries *t, const char *name, char mark, int queue, uid_t 
 	return true;
 }
 
-void tries_end(struct tries *t)
+void tries_end(struct tries *t, unsigned int least)
 {
 	char text[64];
 
 	UNTIL(t->proc.ended, LIMIT);
-	claim(t->proc.name, t->done && proc_exited(&t->proc, 0), "has tried %u things and ends: %s",
-	      t->tried, proc_end_text(&t->proc, text));
+	claim(t->proc.name, t->done && t->tried >= least && proc_exited(&t->proc, 0),
+	      "has tried %u things, of %u at least, and ends: %s", t->tried, least,
+	      proc_end_text(&t->proc, text));
 	t->row.mood = ROW_DONE;
 	snprintf(t->row.state, sizeof(t->row.state), "done");
 }
