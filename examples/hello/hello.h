@@ -50,13 +50,17 @@ static inline int accept_one(const char *path)
 	return sock;
 }
 
+/* A socket is seen from bind() on, and takes connections from listen() on: for a second it is waited for. */
 static inline int connect_to(const char *path)
 {
 	struct sockaddr_un address;
-	int sock = hello_socket(path, &address);
+	int sock = hello_socket(path, &address), tries = 100;
 
-	if (connect(sock, (struct sockaddr *)&address, sizeof(address)))
-		err(EXIT_FAILURE, "%s", path);
+	while (connect(sock, (struct sockaddr *)&address, sizeof(address))) {
+		if (errno != ECONNREFUSED || !tries--)
+			err(EXIT_FAILURE, "%s", path);
+		usleep(10000);
+	}
 	return sock;
 }
 

@@ -2,6 +2,8 @@
 /* The two programs of README.md, examples/hello, against each other. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,6 +64,25 @@ static void client_leaves(void)
 	CHECK_EQ(exit_status(primary, "the primary"), 0);
 }
 
+/* A socket that is bound, as one is for a moment before it listens. */
+static void not_listening_yet(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	pid_t client;
+	int sock;
+
+	prepare();
+	strcpy(at.sun_path, socket_path);
+	sock = OK(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	OK(bind(sock, (struct sockaddr *)&at, sizeof(at)));
+	client = start_program("client", "hello-client", socket_path, NULL);
+	sleep_ms(200);
+	OK(listen(sock, 1));
+	close(OK(accept(sock, NULL, NULL)));
+	CHECK_EQ(exit_status(client, "the client"), 1);
+	check_said("client", "hello-client: receive: Broken pipe");
+}
+
 static void what_stock_says(void)
 {
 	const char *kernel = getenv("LAB_KERNEL");
@@ -81,7 +102,9 @@ static void what_stock_says(void)
 
 static void wrong_words(void)
 {
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	pid_t pid;
+	int sock;
 
 	prepare();
 	pid = start_program("out", "hello-primary", address, NULL);
@@ -93,13 +116,19 @@ static void wrong_words(void)
 	pid = start_program("out", "hello-client", "nowhere", NULL);
 	CHECK_EQ(exit_status(pid, "a client of no socket"), 1);
 	check_said("out", "hello-client: nowhere: No such file or directory");
+	/* A socket whose primary is gone. */
+	strcpy(at.sun_path, "left");
+	sock = OK(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	OK(bind(sock, (struct sockaddr *)&at, sizeof(at)));
+	close(sock);
+	pid = start_program("out", "hello-client", "left", NULL);
+	CHECK_EQ(exit_status(pid, "a client of a socket that is left over"), 1);
+	check_said("out", "hello-client: left: Connection refused");
 }
 
 static const struct test_case cases[] = {
-	CASE_MMAP(lent_and_taken_back),
-	CASE_MMAP(client_leaves),
-	CASE(what_stock_says),
-	CASE(wrong_words),
+	CASE_MMAP(lent_and_taken_back), CASE_MMAP(client_leaves), CASE(not_listening_yet),
+	CASE(what_stock_says),		CASE(wrong_words),
 };
 
 TEST_MAIN(cases)
