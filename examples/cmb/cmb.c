@@ -91,7 +91,7 @@ static struct barbuf_range choose(const char *text, uint64_t size)
 static int primary(int sock, const char *address, const char *part_text)
 {
 	struct barbuf_export lent = { .memattr = BARBUF_WC, .nr_ranges = 1, .name = "cmb" };
-	uint64_t seed = time(NULL) * 0x9e3779b97f4a7c15, word, at, wrong = 0;
+	uint64_t seed = time(NULL) * 0x9e3779b97f4a7c15, word, at, told, wrong = 0;
 	struct barbuf_range cmb, part;
 	struct barbuf_region bar;
 	struct barbuf_device *dev;
@@ -123,11 +123,16 @@ static int primary(int sock, const char *address, const char *part_text)
 		errx(EXIT_FAILURE, "%s: %s", address,
 		     ret == -ENOENT ? "this controller has no CMB" : "it does not answer");
 	must("look at the CMB's BAR", barbuf_device_get_region(dev, lent.bar, &bar));
-	if (cmb.length > bar.size || cmb.offset > bar.size - cmb.length)
+	told = cmb.length;
+	ret = nvme_cmb_fit(&cmb, bar.size);
+	if (ret < 0)
 		errx(EXIT_FAILURE,
 		     "%s: its CMB, %" PRIu64 " bytes at %" PRIu64
 		     ", is not inside BAR %u, which has %" PRIu64,
 		     address, cmb.length, cmb.offset, lent.bar, bar.size);
+	if (ret)
+		printf("primary: of a CMB of %" PRIu64 " KiB only what is inside BAR %u is there\n",
+		       told >> 10, lent.bar);
 	part = choose(part_text, cmb.length);
 	printf("primary: %s has %" PRIu64 " KiB of CMB in BAR %u, and lends %" PRIu64 " at %" PRIu64
 	       "\n",

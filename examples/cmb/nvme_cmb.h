@@ -43,4 +43,18 @@ static inline int nvme_cmb_find(struct barbuf_map *regs, uint32_t *bar, struct b
 	return 0;
 }
 
+/*
+ * What of it is in its BAR. A controller may tell of more than that: behind a bridge it can get less
+ * of a window than it asks for. 1: that is less than all; -ENOENT: none of it.
+ */
+static inline int nvme_cmb_fit(struct barbuf_range *cmb, uint64_t bar_size)
+{
+	if (cmb->offset >= bar_size)
+		return -ENOENT;
+	if (cmb->length <= bar_size - cmb->offset)
+		return 0;
+	cmb->length = bar_size - cmb->offset;
+	return 1;
+}
+
 #endif

@@ -83,6 +83,28 @@ static void none(void)
 	CHECK(bar == 99 && cmb.offset == 1 && cmb.length == 2, "nothing was written");
 }
 
+static void fits_at(const char *what, struct barbuf_range cmb, uint64_t bar, int want,
+		    uint64_t want_length)
+{
+	uint64_t offset = cmb.offset;
+	int ret = nvme_cmb_fit(&cmb, bar);
+
+	CHECK(ret == want && cmb.offset == offset && cmb.length == want_length,
+	      "%s: %d, %#jx bytes at %#jx", what, ret, (uintmax_t)cmb.length,
+	      (uintmax_t)cmb.offset);
+}
+
+static void fitted(void)
+{
+	fits_at("all of the BAR", (struct barbuf_range){ 0, 1 << 20 }, 1 << 20, 0, 1 << 20);
+	fits_at("its end", (struct barbuf_range){ 4096, 4096 }, 8192, 0, 4096);
+	fits_at("more than the BAR", (struct barbuf_range){ 0, 1ull << 36 }, 1 << 20, 1, 1 << 20);
+	fits_at("past its end", (struct barbuf_range){ 4096, 8192 }, 8192, 1, 4096);
+	fits_at("a length that wraps", (struct barbuf_range){ 4096, -4096ull }, 8192, 1, 4096);
+	fits_at("behind it", (struct barbuf_range){ 8192, 4096 }, 8192, -ENOENT, 4096);
+	fits_at("a BAR that is none", (struct barbuf_range){ 0, 4096 }, 0, -ENOENT, 4096);
+}
+
 static void taken_away(void)
 {
 	struct barbuf_range cmb;
@@ -103,6 +125,7 @@ int main(void)
 	decoded();
 	enabled();
 	none();
+	fitted();
 	taken_away();
 	return tap_done();
 }
