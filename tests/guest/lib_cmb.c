@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "leaf.h"
 #include "program.h"
 
 #define CMB MIB(16)
@@ -89,7 +90,19 @@ static void the_last_page(void)
 	check_mentions("out", "read 512 words, 0 wrong");
 }
 
-/* The descriptor of what a process lends, once it has it; a copy of it. */
+/* The process that @pid has forked; waits until there is one. */
+static pid_t child_of(pid_t pid)
+{
+	uint64_t end = patience();
+	char path[64], text[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	while (!*read_file(path, text, sizeof(text)))
+		CHECK_MSG(now_ns() < end, "%d forks no child", pid);
+	return atoi(text);
+}
+
+/* The descriptor of what a process lends, or has been lent, once it has it; a copy of it. */
 static int lent_by(pid_t pid)
 {
 	uint64_t end = patience();
@@ -123,16 +136,27 @@ static void wrong_data_is_seen(void)
 	check_mentions("out", "read 524288 words, 1 wrong");
 }
 
-/* The process that @pid has forked; waits until there is one. */
-static pid_t child_of(pid_t pid)
+/* What the client has is write-combining by its page tables, and not by the primary's word. */
+static void mapped_write_combining(void)
 {
-	uint64_t end = patience();
-	char path[64], text[64];
+	const char *address = prepare("nvme");
+	volatile const char *map;
+	struct leaf leaf;
+	pid_t pid, client;
+	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-	while (!*read_file(path, text, sizeof(text)))
-		CHECK_MSG(now_ns() < end, "%d forks no child", pid);
-	return atoi(text);
+	CHECK(!is_mapped(&leaf)); /* loads what looks, which takes its time */
+	pid = start_program("out", "cmb", address, "0:16M", NULL);
+	client = child_of(pid);
+	fd = lent_by(client);
+	OK(kill(client, SIGSTOP)); /* it fills, and then the buffer would be taken back */
+	map = map_buffer(fd, 0, PAGE);
+	(void)*map;
+	CHECK(leaf_at(map, &leaf));
+	CHECK_EQ(leaf.memtype, MEMTYPE_WC);
+	OK(kill(client, SIGCONT));
+	CHECK_EQ(exit_status(pid, "cmb"), 0);
+	CHECK(!is_mapped(map));
 }
 
 static void client_is_killed(void)
@@ -310,6 +334,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(without_a_part),
 	CASE_MMAP(the_last_page),
 	CASE_MMAP(wrong_data_is_seen),
+	CASE_MMAP(mapped_write_combining),
 	CASE_MMAP(client_is_killed),
 	CASE_MMAP(without_write_combining),
 	CASE(what_stock_says),
