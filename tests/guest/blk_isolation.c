@@ -21,6 +21,7 @@
 #include <linux/virtio_ring.h>
 
 #include "blk_lent.h"
+#include "leaf.h"
 
 #define NOBODY 65534
 
@@ -207,6 +208,27 @@ static void every_offset(struct raw *r)
 static void whole_page(void)
 {
 	try_beside_neighbour(every_offset);
+}
+
+/* A write to a doorbell is one the device sees at once, and once: not kept back, and not joined with the next. */
+static void is_uncached(struct raw *r)
+{
+	volatile const uint8_t *page = barbuf_map_addr(r->bell);
+	struct leaf leaf;
+
+	CHECK_EQ(raw_read(r, 0, 64), VIRTIO_BLK_S_OK);
+	CHECK(leaf_at(page, &leaf));
+	CHECK_EQ(leaf.memtype, MEMTYPE_UC_MINUS);
+	CHECK_EQ(leaf.size, PAGE);
+}
+
+static void uncached(void)
+{
+	int here = 0;
+
+	/* What looks is opened by root, and inherited. */
+	CHECK(!is_mapped(&here));
+	try_beside_neighbour(is_uncached);
 }
 
 /* A neighbour's value, written to one's own page. Its requests wait for its own ring. */
@@ -651,6 +673,7 @@ static void fixed_window(void)
 static const struct test_case cases[] = {
 	CASE_MMAP(neighbours_doorbell),
 	CASE_MMAP(whole_page),
+	CASE_MMAP(uncached),
 	CASE_MMAP(neighbours_value),
 	CASE_MMAP(table),
 	CASE_MMAP(arena),
