@@ -44,12 +44,15 @@ else
 	has_error 'is read-only$' 'which is told'
 	run barbuf export "$memory/2" 0:4K -r -- barbuf peek 0
 	wants 0 '^0x00000000	0x000000b0$' 'but read, and nothing was written'
+	# Of a client that writes to that file; ten seconds at most.
+	mapped="n=0; until grep -q mapped $scratch/left || [ \$n = 200 ]; do n=\$((n + 1)); usleep 50000; done"
+	: >"$scratch/left"
 	run barbuf export "$memory/2" 0:4K --wc --name 'queue of client 7' -- sh -c \
-		'barbuf map --seconds 3 >/dev/null & usleep 800000; grep -h dmabuf: /proc/$!/maps; kill $!'
+		"barbuf map >$scratch/left & $mapped; grep -h dmabuf: /proc/\$!/maps; kill \$!"
 	wants 0 '/dmabuf:queue of client 7$' 'a name is seen in /proc/PID/maps'
 	# The command ends, what it has left running does not.
-	barbuf export "$memory/2" 0:4K -- sh -c \
-		"barbuf map >$scratch/left & until grep -q mapped $scratch/left; do usleep 50000; done"
+	: >"$scratch/left"
+	barbuf export "$memory/2" 0:4K -- sh -c "barbuf map >$scratch/left & $mapped"
 	is $? 0 'a command that leaves a child behind'
 	wait_line ': revoked$' "$scratch/left"
 	is $? 0 'its mapping is revoked'

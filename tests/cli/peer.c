@@ -3,8 +3,8 @@
  * barbuf-cli-peer: what the tests of `barbuf export --socket` need besides barbuf itself.
  *
  *	barbuf-cli-peer as UID GID COMMAND [ARG...]	become that user, without other groups
- *	barbuf-cli-peer silent PATH N			connect N times, say nothing, say how many are
- *						left open after 1 s and at the end
+ *	barbuf-cli-peer silent PATH N			connect N times, say nothing, print what each
+ *						is told
  *	barbuf-cli-peer say PATH TEXT			send one message, print what is answered
  *	barbuf-cli-peer raw PATH TEXT			the same without the library's header
  *	barbuf-cli-peer deaf PATH NAME			ask, and never read the answer
@@ -48,50 +48,52 @@ static void as(char **argv)
 	die(argv[2]);
 }
 
-static unsigned int count_open(const int *socks, unsigned int nr)
+static void print_answer(int sock)
 {
-	unsigned int open = 0, i;
+	char answer[BARBUF_MESSAGE_MAX + 1];
+	size_t len = 0;
+	int ret = barbuf_message_recv(sock, answer, sizeof(answer) - 1, &len, NULL);
 
-	for (i = 0; i < nr; i++) {
-		struct pollfd p = { .fd = socks[i], .events = POLLRDHUP };
-
-		open += poll(&p, 1, 0) == 0;
-	}
-	return open;
+	answer[len] = '\0';
+	printf("%s\n", ret ? strerror(-ret) : answer);
+	fflush(stdout);
 }
 
 static void silent(char **argv)
 {
-	unsigned int nr = atoi(argv[1]), i;
-	int socks[SILENT_MAX];
+	unsigned int nr = atoi(argv[1]), left, i;
+	struct pollfd p[SILENT_MAX];
 
 	if (nr > SILENT_MAX)
 		nr = SILENT_MAX;
 	for (i = 0; i < nr; i++)
-		socks[i] = connect_to(argv[0]);
-	sleep(1);
-	printf("%u of %u open\n", count_open(socks, nr), nr);
-	fflush(stdout);
+		p[i] = (struct pollfd){ .fd = connect_to(argv[0]), .events = POLLIN };
 	/* The server waits for 5 s. */
-	sleep(6);
-	printf("%u of %u open at the end\n", count_open(socks, nr), nr);
+	for (left = nr; left && poll(p, nr, 30000) > 0;) {
+		for (i = 0; i < nr; i++) {
+			if (!p[i].revents)
+				continue;
+			print_answer(p[i].fd);
+			close(p[i].fd);
+			p[i].fd = -1;
+			left--;
+		}
+	}
 }
 
 static void say(char **argv, bool raw)
 {
 	int sock = connect_to(argv[0]);
-	char answer[BARBUF_MESSAGE_MAX + 1];
-	size_t len = 0;
 	int ret;
 
 	if (raw)
 		ret = send(sock, argv[1], strlen(argv[1]), MSG_NOSIGNAL) < 0 ? -errno : 0;
 	else
 		ret = barbuf_message_send(sock, argv[1], strlen(argv[1]), -1);
-	if (!ret)
-		ret = barbuf_message_recv(sock, answer, sizeof(answer) - 1, &len, NULL);
-	answer[len] = '\0';
-	printf("%s\n", ret ? strerror(-ret) : answer);
+	if (ret)
+		printf("%s\n", strerror(-ret));
+	else
+		print_answer(sock);
 }
 
 static void deaf(char **argv)

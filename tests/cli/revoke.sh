@@ -13,8 +13,8 @@ fi
 called='queue of client 7'
 export scratch called
 
-# hold SCRIPT: with a primary as its parent and a client, $client, that reads the buffer until it is
-# gone. The script's output is looked at.
+# hold SCRIPT [kept]: with a primary as its parent and a client, $client, that reads the buffer until
+# it is gone, or, when it is to keep it, for a second more. The script's output is looked at.
 cat >"$scratch/hold" <<'END'
 barbuf-cli-client $PPID >"$scratch/client" 2>&1 &
 client=$!
@@ -26,7 +26,7 @@ done
 END
 hold() {
 	cat "$scratch/hold" >"$scratch/script"
-	printf '%s\n' "$1" 'echo "status=$?"' 'sleep 1' 'kill $client 2>/dev/null' 'wait $client' \
+	printf '%s\n' "$1" 'echo "status=$?"' ${2:+'sleep 1; kill $client'} 'wait $client' \
 		>>"$scratch/script"
 	: >"$scratch/client"
 	run barbuf-hold sh "$scratch/script"
@@ -36,14 +36,14 @@ client_said() { # WHAT TEXT
 	point $? "$1"
 }
 
-hold 'barbuf revoke --dry-run "$called"'
+hold 'barbuf revoke --dry-run "$called"' kept
 has 'dry run: says what would be' '	would be revoked	queue of client 7$'
 [ "$(grep -c gone "$scratch/client")" = 0 ]
 point $? 'dry run: the client still reads'
 
 # A file that is mapped as this buffer would be, of another name.
 hold 'number=$(barbuf ps | awk -F"\t" "NR == 2 { print \$6 }")
-	barbuf-cli-with forged "$number" decoy sh -c "grep -o \"\$0 .*/dmabuf:decoy\" /proc/\$PPID/maps; barbuf revoke decoy" "$number"'
+	barbuf-cli-with forged "$number" decoy sh -c "grep -o \"\$0 .*/dmabuf:decoy\" /proc/\$PPID/maps; barbuf revoke decoy" "$number"' kept
 has 'a forged mapping is there' '^[0-9]+ +/dmabuf:decoy$'
 has 'and gives a buffer no name' '^status=1$'
 grep -q "^barbuf: revoke: there is no buffer called 'decoy'" "$scratch/err"
@@ -66,7 +66,7 @@ hold 'barbuf revoke --client $client'
 has 'by client' '	revoked	queue of client 7$'
 client_said 'by client: it got -EIO' gone
 
-hold 'barbuf revoke --client $PPID'
+hold 'barbuf revoke --client $PPID' kept
 has 'the primary is no client' '^status=1$'
 grep -q "is no client: it has a device open" "$scratch/err"
 point $? 'and it says so'
@@ -88,7 +88,7 @@ point $? 'is refused, and they are listed'
 point $? '--all takes both'
 client_said 'and the client got -EIO' gone
 
-hold 'barbuf-cli-with user barbuf revoke "$called"'
+hold 'barbuf-cli-with user barbuf revoke "$called"' kept
 has 'a user may not' '^status=1$'
 grep -qE "there is no buffer called 'queue of client 7' \(.* could not be looked at: root may\)" "$scratch/err"
 point $? 'and is told'

@@ -11,14 +11,18 @@ fi
 memory=$(bound ivshmem) edu=$(bound edu)
 instances=/sys/kernel/tracing/instances
 
+# enabled PID: a trace, of any process if it is *, sees events.
+enabled() {
+	# shellcheck disable=SC2086
+	[ "$(cat "$instances"/barbuf-$1/events/vfio_pci_dmabuf/enable 2>/dev/null)" = 1 ]
+}
+
 # trace [OPTION]...: starts it; its lines go to $scratch/trace.
 trace() {
 	: >"$scratch/trace"
 	barbuf trace "$@" >"$scratch/trace" 2>&1 &
 	tracer=$!
-	until [ "$(cat "$instances/barbuf-$tracer/events/vfio_pci_dmabuf/enable" 2>/dev/null)" = 1 ]; do
-		usleep 50000
-	done
+	await enabled "$tracer"
 }
 
 stop() {
@@ -79,11 +83,13 @@ barbuf trace --seconds 1 >/dev/null
 is $? 0 'trace --seconds: two at once'
 is "$(ls "$instances")" "barbuf-$tracer" 'trace: the next run removed it, and not the one in use'
 stop
+: >"$scratch/status"
 (barbuf trace; echo $? >"$scratch/status") | true &
-usleep 800000
+await enabled '*'
 barbuf export "$edu/0" 0:4K -- true
-usleep 500000
-is "$(ls "$instances")" '' 'trace: nor when nobody reads what it prints'
+await grep -q . "$scratch/status"
+is "$(cat "$scratch/status")" 1 'trace: ends when nobody reads what it prints'
+is "$(ls "$instances")" '' 'trace: and leaves no instance behind'
 run barbuf-cli-peer as 1000 1000 barbuf trace
 wants 1 '' 'trace: not for everybody'
 has_error 'tracing is for root' 'trace: which is told'
