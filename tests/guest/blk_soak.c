@@ -312,19 +312,45 @@ static bool act(enum action a, struct client *c)
 	return true;
 }
 
+/* What stops all for longer is rarer. Drawn until none is left, so that each has its turn. */
+static enum action lots[] = {
+	KILL,	KILL,  KILL,  KILL, KILL,    REVOKE, REVOKE,   REVOKE,
+	REVOKE, LEAVE, LEAVE, STOP, RESTART, RESET,  NONSENSE,
+};
+
 static void something_happens(void)
 {
-	/* What stops all for longer is rarer. */
-	static const enum action dice[] = {
-		KILL,	KILL,  KILL,  KILL, KILL,    REVOKE, REVOKE,   REVOKE,
-		REVOKE, LEAVE, LEAVE, STOP, RESTART, RESET,  NONSENSE,
-	};
-	unsigned int i;
+	static unsigned int left;
+	unsigned int i, k;
 
-	for (i = 0; i < 100; i++) {
-		if (act(dice[next_random() % ARRAY_SIZE(dice)], &soak.c[next_random() % CLIENTS]))
-			return;
+	if (!left) {
+		for (i = ARRAY_SIZE(lots) - 1; i; i--) {
+			enum action a = lots[i];
+
+			k = next_random() % (i + 1);
+			lots[i] = lots[k];
+			lots[k] = a;
+		}
+		left = ARRAY_SIZE(lots);
 	}
+	for (i = 0; i < 100; i++) {
+		if (act(lots[left - 1], &soak.c[next_random() % CLIENTS])) {
+			left--;
+			return;
+		}
+	}
+}
+
+static void check_all_happened(void)
+{
+	unsigned int i, sum = 0;
+
+	for (i = 0; i < NR_ACTIONS; i++)
+		sum += soak.actions[i];
+	CHECK_MSG(sum >= ARRAY_SIZE(lots) || soak.seconds < 60, "only %u things happened", sum);
+	for (i = 0; i < NR_ACTIONS; i++)
+		CHECK_MSG(soak.actions[i] || sum < ARRAY_SIZE(lots), "no %s in %u", action_names[i],
+			  sum);
 }
 
 /* The whole ---------------------------------------------------------------------------------*/
@@ -401,7 +427,7 @@ static void check_disk(uint8_t *disk, uint32_t blocks, const char *by)
 
 static void run(void)
 {
-	const char *const more[] = { "--allow", "any", "--hang", slow_kernel() ? "10" : "2", NULL };
+	const char *const more[] = { "--allow", "any", "--hang", slow_kernel() ? "10" : "5", NULL };
 	uint64_t began, next, told;
 	uint32_t blocks;
 	uint8_t *disk;
@@ -445,6 +471,7 @@ static void run(void)
 	     (uintmax_t)soak.regrants, (uintmax_t)soak.resubmitted);
 	CHECK_EQ(soak.ignored, 0);
 	CHECK(soak.done > 0);
+	check_all_happened();
 	check_no_iommu_fault(log);
 
 	/* By somebody who knows nothing of all this. */
