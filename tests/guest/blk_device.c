@@ -375,16 +375,33 @@ static void interrupts(void)
 	blk_close(b);
 }
 
+/* A request in each of two queues that the device is not told of. It may come upon the first ones
+ * by itself, if it settles late, but not again and again. */
+static void submit_unheard(struct blk *b, uint32_t one, uint32_t other)
+{
+	unsigned int i;
+
+	for (i = 0; i < 5; i++) {
+		let_settle();
+		blk_submit(b, one, 0, VIRTIO_BLK_T_IN, 1);
+		blk_submit(b, other, 0, VIRTIO_BLK_T_IN, 1);
+		if (!try_blk_wait(b, one, 200) && !try_blk_wait(b, other, 0))
+			return;
+		blk_ring(b, one);
+		blk_ring(b, other);
+		blk_wait(b, one);
+		blk_wait(b, other);
+	}
+	FAIL("%u times requests were taken up without a doorbell", i);
+}
+
 /* The device goes by the doorbell's address: what is written there does not matter. */
 static void doorbell_by_address(void)
 {
 	struct blk *b = blk_open("blk");
 
 	windows(b, 4096, 8);
-	let_settle();
-	blk_submit(b, 0, 0, VIRTIO_BLK_T_IN, 1);
-	blk_submit(b, 1, 0, VIRTIO_BLK_T_IN, 1);
-	CHECK(!try_blk_wait(b, 0, 200));
+	submit_unheard(b, 0, 1);
 	CHECK_EQ(barbuf_map_doorbell16(b->q[0].bell, b->q[0].bell_at, b->q[1].bell_value), 0);
 	blk_wait(b, 0);
 	CHECK(!try_blk_wait(b, 1, 200));
