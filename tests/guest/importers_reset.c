@@ -16,57 +16,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "held.h"
 #include "importer.h"
 #include "leaf.h"
 
-/* Where the transition waits, and where a fault does. */
-#define IN_TRANSITION "wait_importers"
+/* Where a fault waits. */
 #define IN_FAULT "vfio_pci_buf"
-
-struct held {
-	struct dev *dev;
-	int importer; /* of a buffer that is used for nothing else */
-	int (*transition)(const struct dev *dev);
-	pthread_t thread;
-	volatile pid_t tid;
-	volatile int ended;
-	int result;
-};
-
-static void *run_transition(void *arg)
-{
-	struct held *h = arg;
-
-	__atomic_store_n(&h->tid, gettid(), __ATOMIC_SEQ_CST);
-	h->result = h->transition(h->dev);
-	__atomic_store_n(&h->ended, 1, __ATOMIC_SEQ_CST);
-	return NULL;
-}
 
 static void held_open(struct held *h, struct dev *dev)
 {
-	*h = (struct held){ .dev = dev, .transition = try_reset };
-	h->importer = importer_open_stubborn(dev, export_range(dev, 2, MIB(8), MIB(1)));
-}
-
-/* Returns when the transition has taken all access away and waits. */
-static void held_begin(struct held *h)
-{
-	h->tid = h->ended = 0;
-	CHECK(pthread_create(&h->thread, NULL, run_transition, h) == 0);
-	wait_for(&h->tid, "the thread of the transition");
-	wait_asleep_in(h->tid, IN_TRANSITION);
-	CHECK(importer_asked(h->importer) > 0);
-}
-
-static void held_end(struct held *h)
-{
-	CHECK(!h->ended);
-	CHECK(is_asleep_in(h->tid, IN_TRANSITION));
-	importer_unmap(h->importer);
-	wait_for(&h->ended, "the end of the transition");
-	pthread_join(h->thread, NULL);
-	CHECK_EQ(h->result, 0);
+	held_by_importer(h, dev, export_range(dev, 2, MIB(8), MIB(1)), try_reset);
 }
 
 struct toucher {
@@ -399,7 +358,7 @@ static void owner_killed(void)
 	CHECK_EQ(read(pair[0], &importer, sizeof(importer)), sizeof(importer));
 	importer = OK(syscall(SYS_pidfd_getfd, OK(syscall(SYS_pidfd_open, pid, 0)), importer, 0));
 	kill(pid, SIGKILL);
-	wait_asleep_in(pid, IN_TRANSITION);
+	wait_asleep_in(pid, HELD_IN);
 	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
 	/* Not opened meanwhile: VFIO would wait here with no way to be killed. */
 	importer_unmap(importer);
