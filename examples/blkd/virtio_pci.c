@@ -79,13 +79,29 @@ static struct virtio_part *part_of(struct virtio_pci *p, uint8_t cfg_type)
 		return &p->common;
 	case VIRTIO_PCI_CAP_NOTIFY_CFG:
 		return &p->notify;
-	case VIRTIO_PCI_CAP_ISR_CFG:
-		return &p->isr;
 	case VIRTIO_PCI_CAP_DEVICE_CFG:
 		return &p->device;
 	default:
 		return NULL;
 	}
+}
+
+/* Whatever it is, it must not be lent with a doorbell. */
+static int read_other(struct virtio_pci *p, uint8_t pos, const struct virtio_pci_cap *cap)
+{
+	struct virtio_pci_cap64 wide = { .cap = *cap };
+	int ret = 0;
+
+	/* That one names what the driver writes into it (4.1.4.9). */
+	if (cap->cfg_type == VIRTIO_PCI_CAP_PCI_CFG || cap->cap_len < sizeof(*cap))
+		return 0;
+	if (cap->cfg_type == VIRTIO_PCI_CAP_SHARED_MEMORY_CFG && cap->cap_len >= sizeof(wide))
+		ret = barbuf_config_read(p->dev, pos, &wide, sizeof(wide));
+	p->others[p->nr_others].bar = cap->bar;
+	p->others[p->nr_others].offset = (uint64_t)wide.offset_hi << 32 | cap->offset;
+	p->others[p->nr_others].length = (uint64_t)wide.length_hi << 32 | cap->length;
+	p->nr_others++;
+	return ret;
 }
 
 static int read_capability(struct virtio_pci *p, uint8_t pos)
@@ -101,7 +117,7 @@ static int read_capability(struct virtio_pci *p, uint8_t pos)
 	/* The first that can be used is the device's favourite; others and reserved values
 	 * are passed over (4.1.4.1). */
 	if (!part || part->length || cap.cap.bar > 5 || cap.cap.cap_len < sizeof(cap.cap))
-		return 0;
+		return read_other(p, pos, &cap.cap);
 	if (part == &p->notify) {
 		ret = barbuf_config_read(p->dev, pos, &cap, sizeof(cap));
 		if (ret)
@@ -111,7 +127,7 @@ static int read_capability(struct virtio_pci *p, uint8_t pos)
 	part->bar = cap.cap.bar;
 	part->offset = cap.cap.offset;
 	part->length = cap.cap.length;
-	return 0;
+	return part == &p->notify ? 0 : read_other(p, pos, &cap.cap);
 }
 
 static int read_capabilities(struct virtio_pci *p)
@@ -125,8 +141,8 @@ static int read_capabilities(struct virtio_pci *p)
 	if (ret || !(status & PCI_STATUS_CAP_LIST))
 		return ret;
 	ret = barbuf_config_read(p->dev, PCI_CAPABILITY_LIST, &pos, sizeof(pos));
-	/* 48 are all that there is room for: a list that goes on has a loop. */
-	for (n = 0; !ret && pos >= PCI_STD_HEADER_SIZEOF && n < 48; n++) {
+	/* A list that goes on has a loop. */
+	for (n = 0; !ret && pos >= PCI_STD_HEADER_SIZEOF && n < VIRTIO_PCI_CAPS_MAX; n++) {
 		ret = barbuf_config_read(p->dev, pos, cap, sizeof(cap));
 		if (!ret && cap[0] == PCI_CAP_ID_VNDR)
 			ret = read_capability(p, pos);
@@ -232,13 +248,19 @@ bool virtio_pci_present(const struct virtio_pci *p)
 
 static bool overlap(const struct barbuf_range *a, uint64_t offset, uint64_t length)
 {
-	return length && a->offset < offset + length && offset < a->offset + a->length;
+	return length &&
+	       (a->offset <= offset ? offset - a->offset < a->length : a->offset - offset < length);
 }
 
-static bool has_part(const struct virtio_pci *p, const struct barbuf_range *page,
-		     const struct virtio_part *part)
+static bool has_other(const struct virtio_pci *p, const struct barbuf_range *page)
 {
-	return part->bar == p->notify.bar && overlap(page, part->offset, part->length);
+	unsigned int i;
+
+	for (i = 0; i < p->nr_others; i++)
+		if (p->others[i].bar == p->notify.bar &&
+		    overlap(page, p->others[i].offset, p->others[i].length))
+			return true;
+	return false;
 }
 
 static bool has_msix(const struct virtio_pci *p, const struct barbuf_range *page)
@@ -268,8 +290,7 @@ int virtio_pci_doorbell(const struct virtio_pci *p, uint16_t notify_off, struct 
 	page->offset = at & ~(p->page - 1);
 	page->length = p->page;
 	*offset = at - page->offset;
-	if (page->offset + page->length > bar.size || has_part(p, page, &p->common) ||
-	    has_part(p, page, &p->isr) || has_part(p, page, &p->device) || has_msix(p, page))
+	if (page->offset + page->length > bar.size || has_other(p, page) || has_msix(p, page))
 		return -EOPNOTSUPP;
 	return 0;
 }

@@ -21,14 +21,22 @@ struct virtio_part {
 	uint64_t delta; /* of the structure in the mapping */
 };
 
+/* A list of capabilities has room for no more. */
+#define VIRTIO_PCI_CAPS_MAX 48
+
 struct virtio_pci {
 	struct barbuf_device *dev;
 	uint64_t page;
 	struct virtio_part common; /* 4.1.4.3 */
 	struct virtio_part notify; /* 4.1.4.4; not mapped: clients ring */
-	struct virtio_part isr; /* 4.1.4.5; not mapped: MSI-X has no use for it */
 	struct virtio_part device; /* 4.1.4.6 */
 	uint32_t notify_multiplier;
+	/* What capabilities name beside these doorbells, used here or not. */
+	struct {
+		uint32_t bar;
+		uint64_t offset, length;
+	} others[VIRTIO_PCI_CAPS_MAX];
+	unsigned int nr_others;
 	uint32_t nr_vectors;
 	int error; /* the first since it was last asked for */
 };

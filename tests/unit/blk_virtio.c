@@ -418,7 +418,7 @@ static void capabilities(void)
 
 	bare();
 	add_cap(VIRTIO_PCI_CAP_COMMON_CFG, 6, 0x5000, 0x38);
-	add_cap(99, BAR, 0x6000, 0x38);
+	add_cap(99, BAR, 0x8000, 0x38);
 	add_cap(VIRTIO_PCI_CAP_COMMON_CFG, BAR, COMMON, 0x38);
 	add_cap(VIRTIO_PCI_CAP_COMMON_CFG, BAR, 0x7000, 0x38);
 	add_cap(VIRTIO_PCI_CAP_DEVICE_CFG, BAR, DEVICE, 0x1000);
@@ -582,6 +582,18 @@ static void doorbells(void)
 	good();
 	cap_of(3)->cap.offset = 0x800;
 	refused(-EOPNOTSUPP, "queue 0, 0x0", "the common configuration");
+	good();
+	add_cap(VIRTIO_PCI_CAP_ISR_CFG, BAR, NOTIFY + 0x1000, 1);
+	refused(-EOPNOTSUPP, "queue 1", "a second interrupt status");
+	good();
+	add_cap(99, BAR, NOTIFY + 0x2ffc, 4);
+	refused(-EOPNOTSUPP, "queue 2", "a structure that nobody knows");
+	good();
+	add_cap(VIRTIO_PCI_CAP_NOTIFY_CFG, BAR, NOTIFY + 0x3000, 4);
+	refused(-EOPNOTSUPP, "queue 3", "other doorbells");
+	good();
+	add_cap(VIRTIO_PCI_CAP_PCI_CFG, BAR, NOTIFY, 4);
+	opens("what the last access by configuration space was to is none");
 	good();
 	fake.table_bar = BAR;
 	fake.table = (struct barbuf_range){ NOTIFY + 0x2100, 80 };
