@@ -4,12 +4,13 @@
  *
  * Clients write two things that can do that. The available ring still has what the device
  * stumbled over, behind the used index, unless its writer has been quick to cover it: an index
- * further ahead than there are slots, or one behind the used index, unless a device that was made
- * to complete late what a predecessor had in flight may have set that one ahead, or a head that
- * heads no chain. And the headers of what it
- * names, where they are not fixed: QEMU 7.2 gives up at a discard whose chain has no room for its
- * segment, as a read chain. This is evidence of bad manners rather than of the deed; who is found
- * so has no claim to a queue in either case.
+ * further ahead than there are slots, or back behind what is used, or a head that heads no chain.
+ * And the headers of what it names, where they are not fixed: QEMU 7.2 gives up at a discard whose
+ * chain has no room for its segment, as a read chain. This is evidence of bad manners rather than
+ * of the deed; who is found so has no claim to a queue in either case.
+ *
+ * The used index is the device's, which may set it ahead by what it completes late of a
+ * predecessor's: so far, an available index behind it says nothing about who wrote that.
  *
  * If nobody is found, the device restarts for all of them, and not more often than once a second.
  */

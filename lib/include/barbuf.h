@@ -433,7 +433,8 @@ int barbuf_peer_check(int sock, uid_t uid, gid_t gid);
  * Errors: -EPROTOTYPE: no UNIX socket, or one that keeps no message boundaries;
  * -EPIPE: the peer is gone; -EAGAIN: the socket's timeout passed, or it does not block;
  * -ETOOMANYREFS: this user has as many descriptors on the way as it may have open
- * (RLIMIT_NOFILE). A peer that does not read stalls a socket that blocks and has no
+ * (RLIMIT_NOFILE); -EPERM: the peer refuses descriptors, barbuf_message_refuse_fds(). A
+ * peer that does not read stalls a socket that blocks and has no
  * SO_SNDTIMEO.
  */
 int barbuf_buffer_send(int sock, const struct barbuf_buffer *buf, uint64_t tag);
