@@ -13,17 +13,24 @@
 
 #define NODE "/dev/dmabuf_importer"
 
-int try_importer_open(const struct dev *dev, int dmabuf_fd)
+static int open_node(void)
 {
-	struct importer_attach attach = { .dmabuf_fd = dmabuf_fd };
-	int fd, err;
+	int fd;
 
-	snprintf(attach.device, sizeof(attach.device), "%s", dev->address);
 	if (access(NODE, F_OK) && system("modprobe dmabuf_importer"))
 		FAIL("this guest has no module dmabuf_importer");
 	fd = open(NODE, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		FAIL(NODE ": %s", strerror_name(errno));
+	return fd;
+}
+
+int try_importer_open(const struct dev *dev, int dmabuf_fd)
+{
+	struct importer_attach attach = { .dmabuf_fd = dmabuf_fd };
+	int fd = open_node(), err;
+
+	snprintf(attach.device, sizeof(attach.device), "%s", dev->address);
 	if (ioctl(fd, IMPORTER_ATTACH, &attach) == 0)
 		return fd;
 	err = errno;
@@ -70,6 +77,14 @@ bool importer_is_mapped(int importer)
 unsigned int importer_asked(int importer)
 {
 	return OK(ioctl(importer, IMPORTER_ASKED));
+}
+
+void rcu_barrier(void)
+{
+	int fd = open_node();
+
+	OK(ioctl(fd, IMPORTER_RCU_BARRIER));
+	close(fd);
 }
 
 void lend(struct lent *lent, const char *model, unsigned int bar, size_t size, int *importer)

@@ -24,6 +24,9 @@ bool importer_is_mapped(int importer);
 /* How often the exporter has asked to let go, or told of a return. */
 unsigned int importer_asked(int importer);
 
+/* Returns when all that waits for RCU to be freed has been, such as the file of an fd. */
+void rcu_barrier(void);
+
 /* A buffer that another process, which owns the device and has it mapped, has lent us. */
 struct lent {
 	pid_t owner;

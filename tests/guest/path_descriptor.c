@@ -9,10 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "importer.h"
 #include "views.h"
-
-/* How long a freed struct file stays in the queue of RCU, and then some. */
-#define FREED_AFTER_MS 300
 
 static int path_of(int fd)
 {
@@ -41,7 +39,7 @@ static void walked_by_a_transition(void)
 	views_open(&views, dev, VIEW_ALL);
 	path = fileless(dev);
 	other = fileless(dev);
-	sleep_ms(FREED_AFTER_MS);
+	rcu_barrier();
 	for (i = 0; i < 2; i++) {
 		memory_decode(dev, false);
 		views_dead(&views, "with decode off");
@@ -69,10 +67,10 @@ static void walked_by_device_close(void)
 	fd = export_range(dev, 2, 0, PAGE);
 	p = map_buffer(fd, 0, PAGE);
 	CHECK_ALIVE(p);
-	sleep_ms(FREED_AFTER_MS);
+	rcu_barrier();
 	dev_close(dev);
 	CHECK_SIGBUS(p);
-	sleep_ms(FREED_AFTER_MS);
+	rcu_barrier();
 	close(path);
 	dev = dev_open("ivshmem");
 	dev_close(dev);
@@ -86,7 +84,7 @@ static void outlives_the_device(void)
 
 	dev_close(dev);
 	for (i = 0; i < 2; i++) {
-		sleep_ms(FREED_AFTER_MS / 2);
+		rcu_barrier();
 		dev = dev_open("ivshmem");
 		memory_decode(dev, false);
 		dev_close(dev);
@@ -102,7 +100,7 @@ static void of_a_revoked_buffer(void)
 	path = path_of(fd);
 	revoke_buffer(dev, fd);
 	close(fd);
-	sleep_ms(FREED_AFTER_MS);
+	rcu_barrier();
 	memory_decode(dev, false);
 	memory_decode(dev, true);
 	dev_close(dev);

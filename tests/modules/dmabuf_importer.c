@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
@@ -140,6 +141,11 @@ static long importer_do(struct importer *imp, unsigned int cmd,
 
 	if (cmd == IMPORTER_ATTACH)
 		return importer_attach(imp, (void __user *)arg);
+
+	if (cmd == IMPORTER_RCU_BARRIER) {
+		rcu_barrier();
+		return 0;
+	}
 
 	if (!imp->attach)
 		return -EINVAL;

@@ -38,5 +38,7 @@ struct importer_attach {
 #define IMPORTER_ASKED		_IO('b', 5)
 /* Returns 1 while mapped. */
 #define IMPORTER_IS_MAPPED	_IO('b', 6)
+/* Returns when all that waits for RCU to be freed has been. Nothing need be attached. */
+#define IMPORTER_RCU_BARRIER	_IO('b', 7)
 
 #endif
