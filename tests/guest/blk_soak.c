@@ -22,6 +22,7 @@
 #define CLIENTS 4
 #define SHARE (DISK_BLOCKS / CLIENTS)
 #define FIRST_UID 60000
+#define UIDS 1000
 
 enum action { KILL, REVOKE, LEAVE, STOP, RESTART, RESET, NONSENSE, NR_ACTIONS };
 
@@ -43,6 +44,7 @@ struct client {
 static struct {
 	unsigned int seconds;
 	uint64_t seed, random;
+	unsigned int uids; /* handed out so far */
 	struct blkd b;
 	struct ledger *ledger;
 	struct client c[CLIENTS];
@@ -112,6 +114,8 @@ static void replace(struct client *c)
 		CHECK_EQ(WTERMSIG(status), SIGKILL);
 	if (!c->hostile)
 		count(c);
+	/* Somebody else: a user who was stopped at three restarts within ten seconds gets no queue. */
+	c->load->uid = FIRST_UID + ++soak.uids % UIDS;
 	begin(c);
 }
 
@@ -242,7 +246,7 @@ static int hostile(void *arg)
 	struct raw r;
 	uint32_t i;
 
-	drop_to(FIRST_UID + CLIENTS);
+	drop_to(FIRST_UID + UIDS);
 	raw_open(&r, &soak.b, BLK_ANY_QUEUE, 0, 0);
 	for (i = 0; i < 1 + next_random() % 8; i++)
 		raw_head(&r, r.g.window.queue_size + i);
@@ -440,7 +444,7 @@ static void run(void)
 	blkd_start(&soak.b, "blk", more);
 	for (i = 0; i < CLIENTS; i++) {
 		soak.c[i].load = load_new(&soak.b, soak.ledger, i * SHARE, SHARE);
-		soak.c[i].load->uid = FIRST_UID + i;
+		soak.c[i].load->uid = FIRST_UID + ++soak.uids;
 		soak.c[i].load->seed = next_random();
 		begin(&soak.c[i]);
 	}
