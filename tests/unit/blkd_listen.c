@@ -7,13 +7,10 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <barbuf.h>
-
-#include "linger.h"
 #include "listen.h"
+#include "refuses_fds.h"
 #include "tap.h"
 
 static char folder[] = "/tmp/blkd-listen-XXXXXX";
@@ -99,35 +96,14 @@ static void locked(void)
 	close(fd);
 }
 
-/* The last close() of what it sends would keep the server for seconds. */
 static void sends_descriptor(void)
 {
-	struct lingering slow = linger_open(4);
-	struct timespec start, end;
 	struct listener l;
-	int sock, accepted, ret;
-	double took;
+	int sock;
 
 	REQUIRE(!listen_open(&l, path), "one listens");
 	sock = listen_connect(path, 5);
-	/* Asked of the other end: this one must be as it is made. */
-	if (slow.sock < 0 || barbuf_message_refuse_fds(sock) == -EOPNOTSUPP) {
-		tap_skip("descriptors are refused", "no loopback, or a kernel before 6.16");
-		close(sock);
-		listen_close(&l);
-		return;
-	}
-	ret = barbuf_message_send(sock, "x", 1, slow.sock);
-	CHECK(ret == -EPERM, "a client cannot send a descriptor: %d", ret);
-	linger_close(&slow, !ret);
-	CHECK(!barbuf_message_send(sock, "x", 1, -1), "but a message");
-	accepted = accept4(l.fd, NULL, NULL, SOCK_CLOEXEC);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	close(accepted);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	took = end.tv_sec - start.tv_sec + (end.tv_nsec - start.tv_nsec) / 1e9;
-	CHECK(accepted >= 0 && took < 1, "it is let go of in %.2f s", took);
-	close(slow.listener);
+	check_refuses_fds(l.fd, sock);
 	close(sock);
 	listen_close(&l);
 }
