@@ -51,6 +51,7 @@ static bool zap_hold_invalidate(struct mmu_interval_notifier *sub,
 		return true;
 
 	atomic_inc(&hold->seen);
+	/* Whoever sees it held sees for how long. */
 	if (!smp_load_acquire(&hold->held))
 		return true;
 
@@ -108,6 +109,7 @@ static long zap_hold_ioctl(struct file *file, unsigned int cmd,
 		return zap_hold_watch(hold, (void __user *)arg);
 	case ZAP_HOLD_HOLD:
 		hold->until = jiffies + secs_to_jiffies(min(arg, 3600));
+		/* Pairs with the acquire of those who come to zap. */
 		smp_store_release(&hold->held, true);
 		return 0;
 	case ZAP_HOLD_RELEASE:
