@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The two programs of README.md, examples/hello, against each other. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,6 +33,19 @@ static void wait_listening(void)
 	}
 }
 
+/* It has what it was lent. */
+static void wait_mapped(pid_t client)
+{
+	char path[48], maps[16384];
+	uint64_t end = patience();
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", client);
+	while (!strstr(read_file(path, maps, sizeof(maps)), "dmabuf:")) {
+		CHECK_MSG(now_ns() < end, "the client maps nothing: %s", maps);
+		sleep_ms(1);
+	}
+}
+
 static void lent_and_taken_back(void)
 {
 	pid_t primary, client;
@@ -40,7 +54,7 @@ static void lent_and_taken_back(void)
 	primary = start_program("primary", "hello-primary", address, socket_path, NULL);
 	wait_listening();
 	client = start_program("client", "hello-client", socket_path, NULL);
-	sleep_ms(300);
+	wait_mapped(client);
 	CHECK_EQ(waitpid(client, NULL, WNOHANG), 0);
 	CHECK_EQ(exit_status(primary, "the primary"), 0);
 	CHECK_EQ(exit_status(client, "the client"), 0);
@@ -58,7 +72,7 @@ static void client_leaves(void)
 	primary = start_program("primary", "hello-primary", address, socket_path, NULL);
 	wait_listening();
 	client = start_program("client", "hello-client", socket_path, NULL);
-	sleep_ms(300);
+	wait_mapped(client);
 	OK(kill(client, SIGKILL));
 	wait_end(client, "the client");
 	CHECK_EQ(exit_status(primary, "the primary"), 0);
