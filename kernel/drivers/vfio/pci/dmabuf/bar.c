@@ -67,10 +67,6 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	 */
 	u64 len = min_t(u64, PAGE_ALIGN((u64)pci_resource_len(vdev->pdev, bar)),
 			SIZE_MAX & PAGE_MASK);
-	struct phys_vec vec = {
-		.paddr = pci_resource_start(vdev->pdev, bar),
-		.len = len,
-	};
 	struct vfio_pci_buf_list *list = vdev->buf_list;
 	struct vfio_pci_buf *buf, *other;
 	char name[DMA_BUF_NAME_LEN] = "";
@@ -82,10 +78,13 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 
 	buf->bar = bar;
 	vfio_pci_bar_name(name, list->device, bar);
-	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
-	if (!ret)
-		ret = vfio_pci_buf_make_dmabuf(buf, &vfio_pci_bar_dma_ops,
-					       O_RDWR, name);
+	*vfio_pci_buf_alloc_vecs(buf, 1) = (struct phys_vec){
+		.paddr = pci_resource_start(vdev->pdev, bar),
+		.len = len,
+	};
+	vfio_pci_buf_set_layout(buf, 1);
+	ret = vfio_pci_buf_make_dmabuf(buf, &vfio_pci_bar_dma_ops, O_RDWR,
+				       name);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ERR_PTR(ret);

@@ -88,7 +88,7 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_list_open);
 
 static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
 {
-	/* The offsets behind them are part of the allocation. */
+	/* The index behind them is part of the allocation. */
 	if (buf->layout.vecs != &buf->single)
 		kvfree(buf->layout.vecs);
 	dma_resv_fini(&buf->resv);
@@ -126,43 +126,79 @@ struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list)
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_alloc);
 
-/**
- * vfio_pci_buf_set_layout - say which memory the buffer is made of
- * @buf: from vfio_pci_buf_alloc()
- * @vecs: ranges in buffer order, checked by the caller; merged in place
- * @nr: number of ranges
- *
- * Copies what it needs; @vecs stays the caller's. The copy is charged to the
- * caller's memory cgroup.
- *
- * Return: 0 or -ENOMEM.
- */
-int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
-			    u32 nr)
+static size_t vfio_pci_buf_vecs_size(u32 nr)
 {
-	struct phys_vec *copy;
-	size_t bytes;
+	/* Exported ranges are limited, so neither product overflows. */
+	return (size_t)nr * sizeof(struct phys_vec) +
+	       (size_t)vfio_pci_layout_index_len(nr) * sizeof(u64);
+}
 
-	if (nr > 1)
-		nr = vfio_pci_layout_merge(vecs, nr);
-	if (nr == 1) {
-		buf->single = *vecs;
-		vfio_pci_layout_init(&buf->layout, &buf->single, NULL, 1);
-		return 0;
-	}
+static struct phys_vec *vfio_pci_buf_new_vecs(u32 nr)
+{
+	size_t size = vfio_pci_buf_vecs_size(nr);
 
 	/* kmalloc() would round the large ones up to a power of two. */
-	bytes = array_size(nr, sizeof(*copy) + sizeof(u64));
-	if (bytes > PAGE_SIZE)
-		copy = __vmalloc(bytes, VFIO_PCI_GFP_RANGES);
-	else
-		copy = kmalloc(bytes, VFIO_PCI_GFP_RANGES);
-	if (!copy)
-		return -ENOMEM;
+	if (size > PAGE_SIZE)
+		return __vmalloc(size, VFIO_PCI_GFP_RANGES);
 
-	memcpy(copy, vecs, array_size(nr, sizeof(*copy)));
-	vfio_pci_layout_init(&buf->layout, copy, (u64 *)(copy + nr), nr);
-	return 0;
+	return kmalloc(size, VFIO_PCI_GFP_RANGES);
+}
+
+/**
+ * vfio_pci_buf_alloc_vecs - room for the ranges of a buffer
+ * @buf: from vfio_pci_buf_alloc()
+ * @nr: number of ranges, from 1 to VFIO_PCI_BUF_MAX_RANGES
+ *
+ * The room belongs to the buffer and is charged to the caller's memory cgroup.
+ * Fill it in and call vfio_pci_buf_set_layout().
+ *
+ * Return: an array of @nr, uninitialised, or NULL without memory.
+ */
+struct phys_vec *vfio_pci_buf_alloc_vecs(struct vfio_pci_buf *buf, u32 nr)
+{
+	buf->layout.vecs = nr == 1 ? &buf->single : vfio_pci_buf_new_vecs(nr);
+	return buf->layout.vecs;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_alloc_vecs);
+
+/* The offsets of the index lie behind @nr ranges. */
+static void vfio_pci_buf_init_layout(struct vfio_pci_buf *buf,
+				     struct phys_vec *vecs, u32 nr)
+{
+	u64 *index = vfio_pci_layout_index_len(nr) ? (u64 *)(vecs + nr) : NULL;
+
+	vfio_pci_layout_init(&buf->layout, vecs, index, nr);
+}
+
+/**
+ * vfio_pci_buf_set_layout - say which memory the buffer is made of
+ * @buf: a buffer whose array of vfio_pci_buf_alloc_vecs() is filled in
+ * @nr: number of ranges, as given there; none is empty, and the sum fits a u64
+ *
+ * Gives back the memory of ranges that are joined to their neighbours.
+ */
+void vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, u32 nr)
+{
+	struct phys_vec *vecs = buf->layout.vecs, *copy;
+	u32 left;
+
+	vfio_pci_buf_init_layout(buf, vecs, nr);
+	left = buf->layout.nr;
+	if (left == nr)
+		return;
+
+	if (left == 1) {
+		buf->single = *vecs;
+		copy = &buf->single;
+	} else {
+		copy = vfio_pci_buf_new_vecs(left);
+		/* Without memory for fewer ranges, keep the room for all. */
+		if (!copy)
+			return;
+		memcpy(copy, vecs, left * sizeof(*copy));
+	}
+	vfio_pci_buf_init_layout(buf, copy, left);
+	kvfree(vecs);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
 

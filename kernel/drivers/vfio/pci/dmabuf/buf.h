@@ -71,7 +71,7 @@ struct p2pdma_provider;
 struct vfio_pci_core_device;
 struct vm_area_struct;
 
-/* Most ranges that one export may name; 24 bytes of memory each. */
+/* Most ranges that one export may name; 16.5 bytes of memory each. */
 #define VFIO_PCI_BUF_MAX_RANGES		262144
 
 /*
@@ -189,8 +189,8 @@ extern const struct dma_buf_ops vfio_pci_bar_dma_ops;
 /* buf.c */
 struct vfio_pci_buf_list *vfio_pci_buf_list_alloc(const char *device);
 struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list);
-int vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, struct phys_vec *vecs,
-			    u32 nr);
+struct phys_vec *vfio_pci_buf_alloc_vecs(struct vfio_pci_buf *buf, u32 nr);
+void vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, u32 nr);
 int vfio_pci_buf_make_dmabuf(struct vfio_pci_buf *buf,
 			     const struct dma_buf_ops *ops, int open_flags,
 			     const char *name);

@@ -6,6 +6,7 @@
 #include <uapi/linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/fcntl.h>
+#include <linux/hex.h>
 #include <linux/overflow.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
@@ -114,10 +115,10 @@ static void vfio_pci_complain_outside(struct vfio_pci_core_device *vdev,
 	}
 }
 
-/* Whole pages, and a sum that a DMABUF and an IOVA allocator can bear. */
-static int vfio_pci_check_ranges(struct vfio_pci_core_device *vdev,
-				 const struct vfio_device_feature_dma_buf *req,
-				 const struct vfio_region_dma_range *ranges)
+/* For the message alone: the first range that vfio_pci_check_ranges() refuses. */
+static void vfio_pci_complain_ranges(struct vfio_pci_core_device *vdev,
+				     const struct vfio_device_feature_dma_buf *req,
+				     const struct vfio_region_dma_range *ranges)
 {
 	size_t size = 0;
 	u32 i;
@@ -127,30 +128,56 @@ static int vfio_pci_check_ranges(struct vfio_pci_core_device *vdev,
 		    !PAGE_ALIGNED(ranges[i].length)) {
 			vfio_pci_export_complain(vdev, req, ranges, i,
 						 "is empty or not whole pages");
-			return -EINVAL;
+			return;
 		}
 
-		/* The top bit is a flag to dma_iova_try_alloc(). */
 		if (check_add_overflow(size, ranges[i].length, &size) ||
 		    (u64)size & DMA_IOVA_USE_SWIOTLB) {
 			vfio_pci_export_complain(vdev, req, ranges, i,
 						 "makes the sum too large");
-			return -EINVAL;
+			return;
 		}
 	}
+}
 
-	return 0;
+/* Whole pages, and a sum that a DMABUF and an IOVA allocator can bear. */
+static int vfio_pci_check_ranges(struct vfio_pci_core_device *vdev,
+				 const struct vfio_device_feature_dma_buf *req,
+				 const struct vfio_region_dma_range *ranges)
+{
+	bool bad = false;
+	size_t size = 0;
+	u64 bits = 0;
+	u32 i;
+
+	/* A quarter of a million may come: what can be, is looked at once. */
+	for (i = 0; i < req->nr_ranges; i++) {
+		bits |= ranges[i].offset | ranges[i].length;
+		bad |= !ranges[i].length;
+		bad |= check_add_overflow(size, ranges[i].length, &size);
+	}
+
+	/* The top bit is a flag to dma_iova_try_alloc(). */
+	if (!bad && PAGE_ALIGNED(bits) && !((u64)size & DMA_IOVA_USE_SWIOTLB))
+		return 0;
+
+	vfio_pci_complain_ranges(vdev, req, ranges);
+	return -EINVAL;
 }
 
 /*
- * A driver's get_dmabuf_phys may name memory of its own beside the BAR, which
+ * A driver's get_dmabuf_phys may name memory of its own outside the BAR, which
  * wants other attributes than a BAR and other care than our fault takes.
  */
-static bool vfio_pci_vecs_in_bar(struct pci_dev *pdev, int bar,
+static bool vfio_pci_vecs_in_bar(struct vfio_pci_core_device *vdev, int bar,
 				 const struct phys_vec *vecs, u32 nr)
 {
-	struct resource *res = &pdev->resource[bar];
+	struct resource *res = &vdev->pdev->resource[bar];
 	u32 i;
+
+	/* The core's own has checked just that. */
+	if (vdev->pci_ops->get_dmabuf_phys == vfio_pci_core_get_dmabuf_phys)
+		return true;
 
 	for (i = 0; i < nr; i++) {
 		if (vecs[i].paddr < res->start ||
@@ -161,23 +188,47 @@ static bool vfio_pci_vecs_in_bar(struct pci_dev *pdev, int bar,
 	return true;
 }
 
+/* Return: behind the last digit. @to has room for sixteen. */
+static char *vfio_pci_put_hex(char *to, u64 value)
+{
+	int shift = value ? (fls64(value) - 1) & ~3 : 0;
+
+	for (; shift >= 0; shift -= 4)
+		*to++ = hex_asc_lo(value >> shift);
+
+	return to;
+}
+
 /*
  * As much as fits of device, BAR, and offset and length of the first range in
- * hexadecimal: the DMABUF shows no name at all if it is too long.
+ * hexadecimal: DEVICE/barN+OFFSET:LENGTH. The DMABUF shows no name at all if it
+ * is too long. By hand, because snprintf() takes a sixth of an export.
  */
 static void vfio_pci_export_name(char name[DMA_BUF_NAME_LEN],
 				 const char *device, u32 bar,
 				 const struct vfio_region_dma_range *first)
 {
-	if (snprintf(name, DMA_BUF_NAME_LEN, "%s/bar%u+%llx:%llx", device, bar,
-		     first->offset, first->length) < DMA_BUF_NAME_LEN)
-		return;
+	char range[1 + 16 + 1 + 16], *offset_end, *end;
+	ssize_t len = strscpy(name, device, VFIO_PCI_DEVICE_NAME_LEN);
+	size_t room;
 
-	if (snprintf(name, DMA_BUF_NAME_LEN, "%s/bar%u+%llx", device, bar,
-		     first->offset) < DMA_BUF_NAME_LEN)
-		return;
+	static_assert(VFIO_PCI_DEVICE_NAME_LEN + sizeof("/bar0") <=
+		      DMA_BUF_NAME_LEN);
+	memcpy(name + len, "/bar0", sizeof("/bar0"));
+	name[len + 4] += bar;
+	len += 5;
+	room = DMA_BUF_NAME_LEN - 1 - len;
 
-	snprintf(name, DMA_BUF_NAME_LEN, "%s/bar%u", device, bar);
+	range[0] = '+';
+	offset_end = vfio_pci_put_hex(range + 1, first->offset);
+	*offset_end = ':';
+	end = vfio_pci_put_hex(offset_end + 1, first->length);
+	if (end - range > room)
+		end = offset_end;
+	if (end - range > room)
+		end = range;
+	memcpy(name + len, range, end - range);
+	name[len + (end - range)] = '\0';
 }
 
 static struct vfio_pci_buf *
@@ -190,41 +241,39 @@ vfio_pci_export(struct vfio_pci_core_device *vdev,
 	struct phys_vec *vecs;
 	int ret;
 
-	vecs = kvmalloc_objs(*vecs, req->nr_ranges, VFIO_PCI_GFP_RANGES);
-	if (!vecs)
+	buf = vfio_pci_buf_alloc(vdev->buf_list);
+	if (!buf)
 		return ERR_PTR(-ENOMEM);
 
-	buf = vfio_pci_buf_alloc(vdev->buf_list);
-	if (!buf) {
-		kvfree(vecs);
-		return ERR_PTR(-ENOMEM);
-	}
+	ret = -ENOMEM;
+	vecs = vfio_pci_buf_alloc_vecs(buf, req->nr_ranges);
+	if (!vecs)
+		goto put;
 
 	buf->bar = req->region_index;
 	ret = vdev->pci_ops->get_dmabuf_phys(vdev, &buf->provider,
 					     req->region_index, vecs, ranges,
 					     req->nr_ranges);
-	if (!ret) {
-		buf->cpu_mappable = vfio_pci_vecs_in_bar(vdev->pdev,
-							 req->region_index,
-							 vecs, req->nr_ranges);
-		ret = vfio_pci_buf_set_layout(buf, vecs, req->nr_ranges);
-	} else {
-		vfio_pci_complain_outside(vdev, req, ranges);
-	}
-	kvfree(vecs);
-	if (!ret) {
-		vfio_pci_export_name(name, buf->list->device, req->region_index,
-				     ranges);
-		ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops,
-					   req->open_flags, name);
-	}
 	if (ret) {
-		vfio_pci_buf_put(buf);
-		return ERR_PTR(ret);
+		vfio_pci_complain_outside(vdev, req, ranges);
+		goto put;
 	}
 
+	buf->cpu_mappable = vfio_pci_vecs_in_bar(vdev, req->region_index, vecs,
+						 req->nr_ranges);
+	vfio_pci_buf_set_layout(buf, req->nr_ranges);
+	vfio_pci_export_name(name, buf->list->device, req->region_index,
+			     ranges);
+	ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops, req->open_flags,
+				   name);
+	if (ret)
+		goto put;
+
 	return buf;
+
+put:
+	vfio_pci_buf_put(buf);
+	return ERR_PTR(ret);
 }
 
 /**
@@ -271,7 +320,7 @@ int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 				  size_t argsz)
 {
 	struct vfio_device_feature_dma_buf req = {};
-	struct vfio_region_dma_range *ranges;
+	struct vfio_region_dma_range one, *ranges = &one;
 	struct vfio_pci_buf *buf;
 	int ret;
 
@@ -297,14 +346,18 @@ int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 	    IS_ERR(vfio_pci_core_get_iomap(vdev, req.region_index)))
 		return -ENODEV;
 
-	ranges = vmemdup_array_user(&arg->dma_ranges, req.nr_ranges,
-				    sizeof(*ranges));
+	if (req.nr_ranges > 1)
+		ranges = vmemdup_array_user(&arg->dma_ranges, req.nr_ranges,
+					    sizeof(*ranges));
+	else if (copy_from_user(&one, &arg->dma_ranges, sizeof(one)))
+		return -EFAULT;
 	if (IS_ERR(ranges))
 		return PTR_ERR(ranges);
 
 	ret = vfio_pci_check_ranges(vdev, &req, ranges);
 	buf = ret ? ERR_PTR(ret) : vfio_pci_export(vdev, &req, ranges);
-	kvfree(ranges);
+	if (ranges != &one)
+		kvfree(ranges);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 

@@ -10,88 +10,81 @@
 #include "layout.h"
 
 /**
- * vfio_pci_layout_merge - join neighbours that are adjacent in memory too
- * @vecs: ranges in buffer order, none empty, their sum within a u64
+ * vfio_pci_layout_init - make a layout ready for vfio_pci_layout_find()
+ * @layout: filled in
+ * @vecs: ranges in buffer order, none empty, their sum within a u64; kept by
+ *	reference
+ * @index: room for vfio_pci_layout_index_len(@nr) offsets, kept by reference;
+ *	may be NULL when that is 0
  * @nr: number of ranges, at least 1
  *
- * Works in place. A boundary that is no boundary in memory then stops neither
- * a huge leaf nor a search step.
- *
- * Return: the number of ranges left at the front of @vecs.
+ * Joins neighbours that are adjacent in memory too, in place, so that a
+ * boundary that is none in memory stops neither a huge leaf nor a search step.
+ * @layout->nr is what is left at the front of @vecs.
  */
-u32 vfio_pci_layout_merge(struct phys_vec *vecs, u32 nr)
+void vfio_pci_layout_init(struct vfio_pci_layout *layout,
+			  struct phys_vec *vecs, u64 *index, u32 nr)
 {
+	phys_addr_t paddr = vecs[0].paddr, end = paddr + vecs[0].len;
+	u64 size = 0;
 	u32 last = 0;
 	u32 i;
 
-	for (i = 1; i < nr; i++) {
-		if (vecs[last].paddr + vecs[last].len == vecs[i].paddr)
-			vecs[last].len += vecs[i].len;
-		else
-			vecs[++last] = vecs[i];
-	}
+	for (i = 1; i <= nr; i++) {
+		if (i < nr && vecs[i].paddr == end) {
+			end += vecs[i].len;
+			continue;
+		}
 
-	return last + 1;
-}
-EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_merge);
-
-/**
- * vfio_pci_layout_init - make a layout ready for vfio_pci_layout_find()
- * @layout: filled in
- * @vecs: merged ranges, kept by reference
- * @starts: room for @nr offsets, kept by reference; may be NULL when @nr is 1
- * @nr: number of ranges, at least 1
- */
-void vfio_pci_layout_init(struct vfio_pci_layout *layout,
-			  struct phys_vec *vecs, u64 *starts, u32 nr)
-{
-	u64 size = 0;
-	u32 i;
-
-	for (i = 0; i < nr; i++) {
-		if (nr > 1)
-			starts[i] = size;
-		size += vecs[i].len;
+		/* The run from paddr to end is range number last. */
+		vecs[last].paddr = paddr;
+		vecs[last].len = end - paddr;
+		if (index && !(last % VFIO_PCI_LAYOUT_STRIDE))
+			index[last / VFIO_PCI_LAYOUT_STRIDE] = size;
+		size += end - paddr;
+		last++;
+		if (i < nr) {
+			paddr = vecs[i].paddr;
+			end = paddr + vecs[i].len;
+		}
 	}
 
 	layout->size = size;
-	layout->nr = nr;
+	layout->nr = last;
 	layout->vecs = vecs;
-	layout->starts = starts;
+	layout->index = index;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_init);
 
-/* The last range that begins at or before @offset, which is inside. */
-static u32 vfio_pci_layout_search(const struct vfio_pci_layout *layout,
-				  u64 offset)
-{
-	u32 low = 0, high = layout->nr;
-
-	/* starts[low] <= offset < starts[high], where starts[nr] is the size */
-	while (high - low > 1) {
-		u32 mid = low + (high - low) / 2;
-
-		if (layout->starts[mid] <= offset)
-			low = mid;
-		else
-			high = mid;
-	}
-
-	return low;
-}
-
-/* The range that holds @offset, which is inside and becomes that in the range. */
+/*
+ * The range that holds @offset, which is inside and becomes the offset in the
+ * range.
+ */
 static const struct phys_vec *
 vfio_pci_layout_vec(const struct vfio_pci_layout *layout, u64 *offset)
 {
-	u32 i;
+	const struct phys_vec *vec = layout->vecs;
+	u32 low = 0, high;
 
-	if (layout->nr == 1)
-		return layout->vecs;
+	if (layout->nr > VFIO_PCI_LAYOUT_STRIDE) {
+		high = vfio_pci_layout_index_len(layout->nr);
+		/* index[low] <= offset < index[high], if that were there */
+		while (high - low > 1) {
+			u32 mid = low + (high - low) / 2;
 
-	i = vfio_pci_layout_search(layout, *offset);
-	*offset -= layout->starts[i];
-	return &layout->vecs[i];
+			if (layout->index[mid] <= *offset)
+				low = mid;
+			else
+				high = mid;
+		}
+		*offset -= layout->index[low];
+		vec += low * VFIO_PCI_LAYOUT_STRIDE;
+	}
+
+	for (; *offset >= vec->len; vec++)
+		*offset -= vec->len;
+
+	return vec;
 }
 
 /**
@@ -136,6 +129,36 @@ bool vfio_pci_extent_holds_leaf(const struct vfio_pci_extent *ext, u64 addr,
 	       leaf - head <= ext->after;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_extent_holds_leaf);
+
+/**
+ * vfio_pci_extent_leaves - which leaves may be mapped around an address
+ * @ext: the extent at the page of @addr, which holds the leaf around @addr
+ * @addr: user address of that page
+ * @vma_start: first address of the VMA, which holds that leaf, too
+ * @vma_end: first address behind the VMA
+ * @leaf: bytes of a leaf, a power of two
+ * @span: how far to go, a power of two and a multiple of @leaf
+ *
+ * Return: the whole leaves that the aligned span around @addr, the VMA and the
+ * extent have in common, counted in bytes from the start of the leaf around
+ * @addr; both are multiples of @leaf.
+ */
+struct vfio_pci_window
+vfio_pci_extent_leaves(const struct vfio_pci_extent *ext, u64 addr,
+		       u64 vma_start, u64 vma_end, u64 leaf, u64 span)
+{
+	u64 head = addr & (leaf - 1);
+	u64 base = addr - head;
+	u64 in_span = base & (span - 1);
+
+	return (struct vfio_pci_window) {
+		.before = min3(in_span, base - vma_start,
+			       ext->before - head) & ~(leaf - 1),
+		.after = min3(span - in_span, vma_end - base,
+			      ext->after + head) & ~(leaf - 1),
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_extent_leaves);
 
 /**
  * vfio_pci_layout_seek - put a cursor at an offset

@@ -10,23 +10,40 @@
 
 #include <linux/types.h>
 
+/* Ranges from one entry of the index to the next; a power of two. */
+#define VFIO_PCI_LAYOUT_STRIDE	16
+
 /**
  * struct vfio_pci_layout - an ordered list of ranges seen as one offset space
  * @size: bytes in all ranges together
- * @nr: number of ranges after vfio_pci_layout_merge()
+ * @nr: number of ranges after vfio_pci_layout_init()
  * @vecs: the ranges, in buffer order
- * @starts: offset in the buffer at which each range begins; not read when
- *	@nr is 1
+ * @index: offset in the buffer at which each VFIO_PCI_LAYOUT_STRIDE-th range
+ *	begins; not read when @nr is at most VFIO_PCI_LAYOUT_STRIDE
  *
- * The search runs over @starts alone, so that it walks eight bytes a step.
- * Both arrays belong to whoever filled in the struct.
+ * A search halves the index, which costs half a byte for each range, and then
+ * adds up lengths. Both arrays belong to whoever filled in the struct.
  */
 struct vfio_pci_layout {
 	u64 size;
 	u32 nr;
 	struct phys_vec *vecs;
-	u64 *starts;
+	u64 *index;
 };
+
+/**
+ * vfio_pci_layout_index_len - entries of the index of a layout
+ * @nr: number of ranges
+ *
+ * Return: how many u64 vfio_pci_layout_init() may write.
+ */
+static inline u32 vfio_pci_layout_index_len(u32 nr)
+{
+	if (nr <= VFIO_PCI_LAYOUT_STRIDE)
+		return 0;
+
+	return (nr + VFIO_PCI_LAYOUT_STRIDE - 1) / VFIO_PCI_LAYOUT_STRIDE;
+}
 
 /**
  * struct vfio_pci_extent - what surrounds one offset of a buffer
@@ -62,13 +79,15 @@ struct vfio_pci_window {
 	u64 after;
 };
 
-u32 vfio_pci_layout_merge(struct phys_vec *vecs, u32 nr);
 void vfio_pci_layout_init(struct vfio_pci_layout *layout,
-			  struct phys_vec *vecs, u64 *starts, u32 nr);
+			  struct phys_vec *vecs, u64 *index, u32 nr);
 bool vfio_pci_layout_find(const struct vfio_pci_layout *layout, u64 offset,
 			  struct vfio_pci_extent *ext);
 bool vfio_pci_extent_holds_leaf(const struct vfio_pci_extent *ext, u64 addr,
 				u64 leaf);
+struct vfio_pci_window
+vfio_pci_extent_leaves(const struct vfio_pci_extent *ext, u64 addr,
+		       u64 vma_start, u64 vma_end, u64 leaf, u64 span);
 void vfio_pci_layout_seek(const struct vfio_pci_layout *layout, u64 offset,
 			  struct vfio_pci_cursor *cur);
 struct vfio_pci_window

@@ -39,27 +39,30 @@ static void check_layout(struct kunit *test, const struct phys_vec *given,
 	struct vfio_pci_extent ext;
 	u64 offset, size = 0;
 	phys_addr_t paddr;
-	u64 *starts;
-	u32 i, merged;
+	u32 i, entries = vfio_pci_layout_index_len(nr);
+	u64 *index = NULL;
 
 	vecs = kunit_kmalloc_array(test, nr, sizeof(*vecs), GFP_KERNEL);
-	starts = kunit_kmalloc_array(test, nr, sizeof(*starts), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, vecs);
-	KUNIT_ASSERT_NOT_NULL(test, starts);
+	if (entries) {
+		/* Exactly as long as promised: KASAN sees one entry more. */
+		index = kunit_kmalloc_array(test, entries, sizeof(*index),
+					    GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, index);
+	}
 
 	for (i = 0; i < nr; i++) {
 		vecs[i] = given[i];
 		size += given[i].len;
 	}
 
-	merged = vfio_pci_layout_merge(vecs, nr);
-	KUNIT_ASSERT_GE(test, merged, 1);
-	KUNIT_ASSERT_LE(test, merged, nr);
-	for (i = 1; i < merged; i++)
+	vfio_pci_layout_init(&layout, vecs, index, nr);
+	KUNIT_ASSERT_GE(test, layout.nr, 1);
+	KUNIT_ASSERT_LE(test, layout.nr, nr);
+	for (i = 1; i < layout.nr; i++)
 		KUNIT_EXPECT_NE(test, vecs[i - 1].paddr + vecs[i - 1].len,
 				vecs[i].paddr);
 
-	vfio_pci_layout_init(&layout, vecs, starts, merged);
 	KUNIT_EXPECT_EQ(test, layout.size, size);
 
 	for (offset = 0; offset < size; offset += PG) {
@@ -113,11 +116,13 @@ static void layout_merges_neighbours(struct kunit *test)
 		{ SZ_4G, PG }, { SZ_4G + PG, 2 * PG }, { SZ_4G + 3 * PG, PG },
 	};
 	struct phys_vec vecs[ARRAY_SIZE(three)];
+	struct vfio_pci_layout layout;
 
 	check_layout(test, three, ARRAY_SIZE(three));
 
 	memcpy(vecs, three, sizeof(three));
-	KUNIT_EXPECT_EQ(test, vfio_pci_layout_merge(vecs, 3), 1);
+	vfio_pci_layout_init(&layout, vecs, NULL, 3);
+	KUNIT_EXPECT_EQ(test, layout.nr, 1);
 	KUNIT_EXPECT_EQ(test, vecs[0].len, 4 * PG);
 }
 
@@ -128,11 +133,13 @@ static void layout_keeps_order(struct kunit *test)
 		{ SZ_4G + PG, PG }, { SZ_4G, PG },
 	};
 	struct phys_vec vecs[ARRAY_SIZE(swapped)];
+	struct vfio_pci_layout layout;
 
 	check_layout(test, swapped, ARRAY_SIZE(swapped));
 
 	memcpy(vecs, swapped, sizeof(swapped));
-	KUNIT_EXPECT_EQ(test, vfio_pci_layout_merge(vecs, 2), 2);
+	vfio_pci_layout_init(&layout, vecs, NULL, 2);
+	KUNIT_EXPECT_EQ(test, layout.nr, 2);
 }
 
 static void layout_aliases(struct kunit *test)
@@ -153,9 +160,8 @@ static void layout_beyond_1t(struct kunit *test)
 	};
 	struct vfio_pci_layout layout;
 	struct vfio_pci_extent ext;
-	u64 starts[2];
 
-	vfio_pci_layout_init(&layout, vecs, starts, 2);
+	vfio_pci_layout_init(&layout, vecs, NULL, 2);
 	KUNIT_ASSERT_TRUE(test, vfio_pci_layout_find(&layout,
 						     (1ULL << 40) + 5 * PG,
 						     &ext));
@@ -189,6 +195,28 @@ static void layout_random(struct kunit *test)
 		}
 		check_layout(test, vecs, nr);
 	}
+}
+
+/* Around the length at which there is an index, and around its entries. */
+static void layout_index(struct kunit *test)
+{
+	static const u32 lengths[] = {
+		VFIO_PCI_LAYOUT_STRIDE - 1, VFIO_PCI_LAYOUT_STRIDE,
+		VFIO_PCI_LAYOUT_STRIDE + 1, 2 * VFIO_PCI_LAYOUT_STRIDE,
+		2 * VFIO_PCI_LAYOUT_STRIDE + 1, 3 * VFIO_PCI_LAYOUT_STRIDE - 1,
+	};
+	struct phys_vec *vecs;
+	u32 i, j;
+
+	vecs = kunit_kmalloc_array(test, 3 * VFIO_PCI_LAYOUT_STRIDE,
+				   sizeof(*vecs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vecs);
+	for (i = 0; i < 3 * VFIO_PCI_LAYOUT_STRIDE; i++)
+		vecs[i] = (struct phys_vec){ SZ_4G + 8 * PG * (u64)i,
+					     (1 + i % 3) * PG };
+
+	for (j = 0; j < ARRAY_SIZE(lengths); j++)
+		check_layout(test, vecs, lengths[j]);
 }
 
 static void leaf_in_vma(struct kunit *test)
@@ -261,6 +289,43 @@ static void window_bounds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, w.after, PG);
 }
 
+/* The same for leaves: each bound on each side, in whole leaves. */
+static void leaves_bounds(struct kunit *test)
+{
+	const u64 span = 0x7f0004000000ULL, leaf = SZ_2M;
+	const u64 base = span + 3 * leaf, addr = base + 5 * PG;
+	const u64 far = SZ_1G;
+	struct vfio_pci_extent ext = {
+		.paddr = SZ_4G + 5 * PG, .before = far, .after = far,
+	};
+	struct vfio_pci_window w;
+
+	w = vfio_pci_extent_leaves(&ext, addr, base - far, base + far, leaf,
+				   SZ_64M);
+	KUNIT_EXPECT_EQ(test, w.before, 3 * leaf);
+	KUNIT_EXPECT_EQ(test, w.after, SZ_64M - 3 * leaf);
+
+	/* A page short of a leaf more. */
+	w = vfio_pci_extent_leaves(&ext, addr, base - 2 * leaf + PG,
+				   base + 3 * leaf - PG, leaf, SZ_64M);
+	KUNIT_EXPECT_EQ(test, w.before, leaf);
+	KUNIT_EXPECT_EQ(test, w.after, 2 * leaf);
+
+	ext.before = 5 * PG + 2 * leaf - PG;
+	ext.after = 3 * leaf - 5 * PG - PG;
+	w = vfio_pci_extent_leaves(&ext, addr, base - far, base + far, leaf,
+				   SZ_64M);
+	KUNIT_EXPECT_EQ(test, w.before, leaf);
+	KUNIT_EXPECT_EQ(test, w.after, 2 * leaf);
+
+	/* No more than the leaf itself. */
+	ext.before = 5 * PG;
+	ext.after = leaf - 5 * PG;
+	w = vfio_pci_extent_leaves(&ext, addr, base, base + leaf, leaf, SZ_64M);
+	KUNIT_EXPECT_EQ(test, w.before, 0);
+	KUNIT_EXPECT_EQ(test, w.after, leaf);
+}
+
 static struct kunit_case layout_cases[] = {
 	KUNIT_CASE(layout_one_range),
 	KUNIT_CASE(layout_merges_neighbours),
@@ -268,9 +333,11 @@ static struct kunit_case layout_cases[] = {
 	KUNIT_CASE(layout_aliases),
 	KUNIT_CASE(layout_beyond_1t),
 	KUNIT_CASE(layout_random),
+	KUNIT_CASE(layout_index),
 	KUNIT_CASE(leaf_in_vma),
 	KUNIT_CASE(leaf_in_extent),
 	KUNIT_CASE(window_bounds),
+	KUNIT_CASE(leaves_bounds),
 	{}
 };
 

@@ -117,7 +117,6 @@ static void fake_forget(struct fake *fake)
 static int buf_new_unless(struct fake *fake, struct vfio_pci_buf **out)
 {
 	static const char name[DMA_BUF_NAME_LEN] = "kunit";
-	struct phys_vec vec = { SZ_4G, SZ_4K };
 	struct vfio_pci_buf *buf;
 	int ret;
 
@@ -125,10 +124,9 @@ static int buf_new_unless(struct fake *fake, struct vfio_pci_buf **out)
 	if (!buf)
 		return -ENOMEM;
 
-	ret = vfio_pci_buf_set_layout(buf, &vec, 1);
-	if (!ret)
-		ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops, O_RDWR,
-					   name);
+	*vfio_pci_buf_alloc_vecs(buf, 1) = (struct phys_vec){ SZ_4G, SZ_4K };
+	vfio_pci_buf_set_layout(buf, 1);
+	ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops, O_RDWR, name);
 	if (ret) {
 		vfio_pci_buf_put(buf);
 		return ret;
