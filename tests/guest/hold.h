@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Threads held in the kernel where they enter or leave a function, so that a case sees the
+ * middle of a race and need not win it: tests/modules/thread_hold.c. These end the case
+ * when they cannot do what they are asked for, unless their name starts with try_.
+ */
+#ifndef BARBUF_TESTS_HOLD_H
+#define BARBUF_TESTS_HOLD_H
+
+#include "harness.h"
+
+/*
+ * The places that cases hold threads at, so that a rename in the kernel is one line here. A
+ * function that is called from its own file may be inlined there and is none.
+ */
+
+/* A revoke has set the state, the page table entries are still there. */
+#define HOLD_ZAP "unmap_mapping_range"
+/* A fault has not taken its lock yet; at leaf sizes only. */
+#define HOLD_FAULT_BEGINS "vfio_pci_layout_find"
+
+/* Where a held thread sleeps, as wait_asleep_in() wants it. */
+#define HELD_BY_US "hold_sleep"
+
+struct hold_at {
+	const char *function;
+	bool exit; /* where it leaves the function; else where it enters it */
+	pid_t tid; /* this thread; */
+	pid_t tgid; /* or any of this process; */
+	bool not_me; /* or any but the calling thread; or, none of these, any */
+	unsigned int skip; /* so many passes are let through first */
+	unsigned int seconds; /* held at most; 0 is time enough */
+};
+
+/*
+ * The next thread that comes to function is held: hold_arm(HOLD_ZAP, .tid = tid). Returns
+ * a descriptor; closing it releases the thread.
+ */
+#define hold_arm(fn, ...) hold_arm_at(&(struct hold_at){ .function = (fn), ##__VA_ARGS__ })
+int hold_arm_at(const struct hold_at *at);
+int try_hold_arm_at(const struct hold_at *at);
+/* Waits until one is held; returns its thread id. */
+pid_t hold_wait(int hold);
+/* That of the thread that is held now, or 0. */
+pid_t hold_held(int hold);
+/* The thread was held until now, and goes on. */
+void hold_release(int hold);
+/* -1 and errno says that none was held: 0, or until its time was over or it was killed. */
+int try_hold_release(int hold);
+/* How often such threads have come. */
+unsigned int hold_passes(int hold);
+
+/*
+ * The calling thread runs on this processor alone. One that is held where interrupts are off
+ * stops its processor, so the thread that is to release it needs another.
+ */
+void run_on(unsigned int cpu);
+
+#endif
