@@ -111,3 +111,17 @@ void run_on(unsigned int cpu)
 	CPU_SET(cpu, &set);
 	OK(sched_setaffinity(0, sizeof(set), &set));
 }
+
+int zap_watch(const volatile void *start, size_t size)
+{
+	struct zap_watch_range range = { .start = (uintptr_t)start, .length = size };
+	int fd = open_node("zap_watch");
+
+	OK(ioctl(fd, ZAP_WATCH, &range));
+	return fd;
+}
+
+unsigned int zap_watch_seen(int watch)
+{
+	return OK(ioctl(watch, ZAP_WATCH_SEEN));
+}

@@ -7,6 +7,7 @@
 #ifndef BARBUF_TESTS_HOLD_H
 #define BARBUF_TESTS_HOLD_H
 
+#include "../modules/zap_watch.h"
 #include "harness.h"
 
 /*
@@ -16,6 +17,8 @@
 
 /* A revoke has set the state, the page table entries are still there. */
 #define HOLD_ZAP "unmap_mapping_range"
+/* In such a zap, after mmu_notifiers were called; of a range that zap_watch() watches. */
+#define HOLD_ZAP_WATCHED ZAP_WATCH_FUNCTION
 /* A fault has not taken its lock yet; at leaf sizes only. */
 #define HOLD_FAULT_BEGINS "vfio_pci_layout_find"
 
@@ -55,5 +58,9 @@ unsigned int hold_passes(int hold);
  * stops its processor, so the thread that is to release it needs another.
  */
 void run_on(unsigned int cpu);
+
+/* Counts zaps in mapped memory of ours, as KVM is notified of them. */
+int zap_watch(const volatile void *start, size_t size);
+unsigned int zap_watch_seen(int watch);
 
 #endif
