@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../modules/dmabuf_importer.h"
 #include "importer.h"
 
 #define NODE "/dev/dmabuf_importer"
@@ -56,7 +55,12 @@ int importer_open_stubborn(const struct dev *dev, int dmabuf_fd)
 
 int try_importer_map(int importer)
 {
-	return ioctl(importer, IMPORTER_MAP);
+	return try_importer_map_for(importer, IMPORTER_BOTH_WAYS);
+}
+
+int try_importer_map_for(int importer, enum importer_direction direction)
+{
+	return ioctl(importer, IMPORTER_MAP, direction);
 }
 
 void importer_map(int importer)
@@ -67,6 +71,13 @@ void importer_map(int importer)
 void importer_unmap(int importer)
 {
 	OK(ioctl(importer, IMPORTER_UNMAP));
+}
+
+void importer_add_fence(int importer, int fence_fd, enum importer_fence_usage usage)
+{
+	struct importer_fence fence = { .fence_fd = fence_fd, .usage = usage };
+
+	OK(ioctl(importer, IMPORTER_FENCE, &fence));
 }
 
 bool importer_is_mapped(int importer)

@@ -7,6 +7,7 @@
 #ifndef BARBUF_TESTS_IMPORTER_H
 #define BARBUF_TESTS_IMPORTER_H
 
+#include "../modules/dmabuf_importer.h"
 #include "harness.h"
 
 /*
@@ -19,6 +20,9 @@ int try_importer_open(const struct dev *dev, int dmabuf_fd);
 int importer_open_stubborn(const struct dev *dev, int dmabuf_fd);
 void importer_map(int importer);
 int try_importer_map(int importer);
+int try_importer_map_for(int importer, enum importer_direction direction);
+/* Work that the importer has queued and that ends with this fence; see fence.h. */
+void importer_add_fence(int importer, int fence_fd, enum importer_fence_usage usage);
 void importer_unmap(int importer);
 bool importer_is_mapped(int importer);
 /* How often the exporter has asked to let go, or told of a return. */

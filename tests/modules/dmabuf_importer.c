@@ -11,6 +11,7 @@
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/sync_file.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
@@ -22,6 +23,7 @@
  * @pdev: who would do the DMA, with a reference
  * @attach: set once, under @lock
  * @sgt: the mapping, under the DMABUF's resv
+ * @dir: and its direction
  * @asked: calls of invalidate_mappings, under the DMABUF's resv
  * @stubborn: does not let go when asked
  * @patience: the end of that
@@ -31,6 +33,7 @@ struct importer {
 	struct pci_dev *pdev;
 	struct dma_buf_attachment *attach;
 	struct sg_table *sgt;
+	enum dma_data_direction dir;
 	unsigned int asked;
 	bool stubborn;
 	struct delayed_work patience;
@@ -43,7 +46,7 @@ static void importer_unmap_locked(struct importer *imp)
 	if (!imp->sgt)
 		return;
 
-	dma_buf_unmap_attachment(imp->attach, imp->sgt, DMA_BIDIRECTIONAL);
+	dma_buf_unmap_attachment(imp->attach, imp->sgt, imp->dir);
 	imp->sgt = NULL;
 }
 
@@ -118,24 +121,75 @@ static int importer_attach(struct importer *imp, void __user *arg)
 	return 0;
 }
 
-static int importer_map_locked(struct importer *imp)
+static int importer_map_locked(struct importer *imp, unsigned long direction)
 {
+	enum dma_data_direction dir;
 	struct sg_table *sgt;
+
+	switch (direction) {
+	case IMPORTER_BOTH_WAYS:
+		dir = DMA_BIDIRECTIONAL;
+		break;
+	case IMPORTER_TO_DEVICE:
+		dir = DMA_TO_DEVICE;
+		break;
+	case IMPORTER_FROM_DEVICE:
+		dir = DMA_FROM_DEVICE;
+		break;
+	default:
+		return -EINVAL;
+	}
 
 	if (imp->sgt)
 		return 0;
 
-	sgt = dma_buf_map_attachment(imp->attach, DMA_BIDIRECTIONAL);
+	sgt = dma_buf_map_attachment(imp->attach, dir);
 	if (IS_ERR(sgt))
 		return PTR_ERR(sgt);
 
 	imp->sgt = sgt;
+	imp->dir = dir;
 	return 0;
+}
+
+static int importer_add_fence_locked(struct importer *imp,
+				     const struct importer_fence *req)
+{
+	struct dma_resv *resv = imp->attach->dmabuf->resv;
+	enum dma_resv_usage usage;
+	struct dma_fence *fence;
+	int ret;
+
+	switch (req->usage) {
+	case IMPORTER_FENCE_WRITE:
+		usage = DMA_RESV_USAGE_WRITE;
+		break;
+	case IMPORTER_FENCE_READ:
+		usage = DMA_RESV_USAGE_READ;
+		break;
+	case IMPORTER_FENCE_BOOKKEEP:
+		usage = DMA_RESV_USAGE_BOOKKEEP;
+		break;
+	default:
+		return -EINVAL;
+	}
+
+	fence = sync_file_get_fence(req->fence_fd);
+	if (!fence)
+		return -EINVAL;
+
+	ret = dma_resv_reserve_fences(resv, 1);
+	if (!ret)
+		dma_resv_add_fence(resv, fence, usage);
+
+	dma_fence_put(fence);
+	return ret;
 }
 
 static long importer_do(struct importer *imp, unsigned int cmd,
 			unsigned long arg)
 {
+	struct importer_fence fence;
 	struct dma_resv *resv;
 	long ret;
 
@@ -150,6 +204,10 @@ static long importer_do(struct importer *imp, unsigned int cmd,
 	if (!imp->attach)
 		return -EINVAL;
 
+	if (cmd == IMPORTER_FENCE &&
+	    copy_from_user(&fence, (const void __user *)arg, sizeof(fence)))
+		return -EFAULT;
+
 	resv = imp->attach->dmabuf->resv;
 	ret = dma_resv_lock_interruptible(resv, NULL);
 	if (ret)
@@ -157,15 +215,21 @@ static long importer_do(struct importer *imp, unsigned int cmd,
 
 	switch (cmd) {
 	case IMPORTER_MAP:
-		ret = importer_map_locked(imp);
+		ret = importer_map_locked(imp, arg);
 		break;
 	case IMPORTER_UNMAP:
 		importer_unmap_locked(imp);
 		break;
 	case IMPORTER_STUBBORN:
 		WRITE_ONCE(imp->stubborn, true);
-		mod_delayed_work(system_long_wq, &imp->patience,
-				 secs_to_jiffies(min(arg, 3600)));
+		if (arg)
+			mod_delayed_work(system_long_wq, &imp->patience,
+					 secs_to_jiffies(min(arg, 3600)));
+		else
+			cancel_delayed_work(&imp->patience);
+		break;
+	case IMPORTER_FENCE:
+		ret = importer_add_fence_locked(imp, &fence);
 		break;
 	case IMPORTER_ASKED:
 		ret = imp->asked;
