@@ -14,11 +14,11 @@
 #include "harness.h"
 
 #define DEFAULT_SECONDS 20
-#define SLOW_FACTOR	5
+#define SLOW_FACTOR 5
 
 /* How the process of a case says what came of it. */
-#define EXIT_PASSED  0
-#define EXIT_FAILED  1
+#define EXIT_PASSED 0
+#define EXIT_FAILED 1
 #define EXIT_SKIPPED 4
 
 /* What lines of the kernel log are a failure of the test that caused them. */
@@ -50,7 +50,12 @@ static const char *const bad_log[] = {
 /* Shared by the runner and the processes of all cases. */
 static struct shared {
 	char reason[256];
-} *shared;
+	/* What set_parameter() has to undo. */
+	unsigned int nr_parameters;
+	struct parameter {
+		char path[120], value[64];
+	} parameters[4];
+} * shared;
 
 static const char *program;
 
@@ -165,6 +170,32 @@ bool write_file(const char *path, const char *text)
 	close(fd);
 	errno = err;
 	return done == (ssize_t)len;
+}
+
+void set_parameter(const char *path, const char *value)
+{
+	struct parameter *p = &shared->parameters[shared->nr_parameters];
+
+	CHECK(shared->nr_parameters < ARRAY_SIZE(shared->parameters));
+	CHECK(strlen(path) < sizeof(p->path));
+	if (!*read_file(path, p->value, sizeof(p->value)))
+		FAIL("%s: this kernel has no such parameter", path);
+	strcpy(p->path, path);
+	shared->nr_parameters++;
+	if (!write_file(path, value))
+		FAIL("%s: %s", path, strerror_name(errno));
+}
+
+/* In the runner: a case may have ended in any way. */
+static void restore_parameters(void)
+{
+	struct parameter *p;
+
+	while (shared->nr_parameters) {
+		p = &shared->parameters[--shared->nr_parameters];
+		if (!write_file(p->path, p->value))
+			note("%s is not %s again: %s", p->path, p->value, strerror_name(errno));
+	}
 }
 
 bool slow_kernel(void)
@@ -397,7 +428,7 @@ static bool kernel_can_map(void)
 	/* vfio-pci supports the same for every device it drives. */
 	dev = dev_open(dev_some());
 	return barbuf_device_feature(dev->lib, VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE,
-					   VFIO_DEVICE_FEATURE_SET) == 0;
+				     VFIO_DEVICE_FEATURE_SET) == 0;
 }
 
 static void probe_case(void)
@@ -440,6 +471,7 @@ static int run_case(const struct test_case *tc, bool *hung)
 		*hung = !reap(pid, &status, now_ns() + 5000000000ull);
 		result = EXIT_FAILED;
 	}
+	restore_parameters();
 	if (kmsg_bad(kmsg))
 		result = EXIT_FAILED;
 	if (now_ns() - began > seconds * 1000000000ull / 4)
@@ -475,8 +507,8 @@ int harness_main(int argc, char **argv, const struct test_case *cases, size_t nr
 	signal(SIGPIPE, SIG_IGN);
 	if (barbuf_guard_install())
 		return EXIT_FAILED;
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (shared == MAP_FAILED)
 		return EXIT_FAILED;
 

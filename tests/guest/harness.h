@@ -247,5 +247,7 @@ void wait_for(const volatile int *flag, const char *what);
 /* The text of a small file, without its last newline; "" if there is none. */
 const char *read_file(const char *path, char *buf, size_t size);
 bool write_file(const char *path, const char *text);
+/* Writes a parameter of the kernel, which gets its old value back at the end of the case. */
+void set_parameter(const char *path, const char *value);
 
 #endif
