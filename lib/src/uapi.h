@@ -46,8 +46,8 @@ struct vfio_device_feature_dma_buf_revoke {
 struct vfio_device_feature_dma_buf_memattr {
 	__s32 dmabuf_fd;
 	__u32 memattr;
-#define VFIO_DEVICE_DMA_BUF_MEMATTR_NC 0 /* uncached */
-#define VFIO_DEVICE_DMA_BUF_MEMATTR_WC 1 /* write-combining */
+#define VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_NC 0 /* uncached */
+#define VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_WC 1 /* write-combining */
 };
 #endif
 

@@ -189,7 +189,7 @@ static void begin_reset(struct attempt *a, struct dev *dev, const volatile void 
 	while (!a->witness_tid)
 		usleep(200);
 	CHECK(pthread_create(&a->thread, NULL, reset_once, a) == 0);
-	while (!has_ended(a) && task_state(a->witness_tid) != 'D')
+	while (!has_ended(a) && !is_asleep_in(a->witness_tid, IN_FAULT))
 		usleep(200);
 	a->taken_ns = now_ns();
 }

@@ -9,6 +9,7 @@
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "leaf.h"
@@ -49,15 +50,34 @@ static bool wait_unmapped(const volatile void *p)
 	return false;
 }
 
-/* SIGBUS while the channel is frozen, and access when it is not any more. */
-static void wait_alive(const volatile void *p)
+/* The kernel's log from here on. */
+static int open_log(void)
+{
+	int fd = OK(open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+
+	CHECK(lseek(fd, 0, SEEK_END) == 0);
+	return fd;
+}
+
+/* Returns when the PCI core has resumed all drivers below the port. */
+static void wait_recovered(int log)
 {
 	uint64_t end = now_ns() + 20000000000ull;
+	char line[1024];
+	ssize_t n;
 
-	while (touch(p)) {
-		CHECK_MSG(now_ns() < end, "no access 20 s after the error");
+	for (;;) {
+		n = read(log, line, sizeof(line) - 1);
+		if (n > 0) {
+			line[n] = '\0';
+			if (strstr(line, "device recovery successful"))
+				break;
+			continue;
+		}
+		CHECK_MSG(now_ns() < end, "not recovered 20 s after the error");
 		sleep_ms(1);
 	}
+	close(log);
 }
 
 static void fatal(void)
@@ -65,18 +85,28 @@ static void fatal(void)
 	struct dev *dev = dev_open("aer");
 	volatile void *bar = map_bar(dev, 0, 0, PAGE);
 	volatile void *buffer;
-	int fd;
+	int fd, log;
 
 	fd = export_range(dev, 0, 0, PAGE);
 	buffer = map_buffer(fd, 0, PAGE);
 	CHECK_ALIVE(bar);
 	CHECK_ALIVE(buffer);
+	log = open_log();
 	inject(dev, PCI_ERR_UNC_DLP);
 	CHECK(wait_unmapped(bar));
 	CHECK(wait_unmapped(buffer));
-	wait_alive(bar);
+	wait_recovered(log);
+	/*
+	 * The link was reset and nobody restored the device: what its user has written to
+	 * the command register is not what the device has. The user's next write restores it.
+	 */
+	CHECK_SIGBUS(bar);
+	CHECK_SIGBUS(buffer);
+	memory_decode(dev, true);
+	CHECK_ALIVE(bar);
 	CHECK_ALIVE(buffer);
-	/* The link was reset; what it did to the device, its next user does not see. */
+	CHECK(read32((volatile char *)bar + 8) != UINT32_MAX);
+	/* The next user does not see what the reset did to the device. */
 	unmap((void *)bar, PAGE);
 	dev_close(dev);
 	CHECK_SIGBUS(buffer);

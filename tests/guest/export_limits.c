@@ -94,7 +94,7 @@ static void ranges_are_charged(void)
 	enter_cgroup("max");
 	before = memory_current();
 	export_ranges(dev, 2, ranges, MAX_RANGES);
-	CHECK_MSG(memory_current() - before >= 24l * MAX_RANGES * 95 / 100, "%ld bytes for %d ranges",
+	CHECK_MSG(memory_current() - before >= 16l * MAX_RANGES * 95 / 100, "%ld bytes for %d ranges",
 		  memory_current() - before, MAX_RANGES);
 	free(ranges);
 }
@@ -177,7 +177,9 @@ static void bad_range_is_named(void)
 			"range 2 of 3, offset 0x40000000 length 0x1000, ends behind the BAR");
 	ranges[0].length = INT64_MAX & ~(PAGE - 1);
 	ranges[1].length = INT64_MAX & ~(PAGE - 1);
-	check_complaint(ranges, 3, EINVAL, "range 1 of 3, offset 0x1000 length 0x7ffffffffffff000, makes the sum too large");
+	/* The sum overflows, too; the first range that is wrong is named. */
+	check_complaint(ranges, 3, EINVAL,
+			"range 0 of 3, offset 0x0 length 0x7ffffffffffff000, ends behind the BAR");
 	/* And a user who goes on does not fill the log. */
 	new_log();
 	for (i = 0; i < 1000; i++)

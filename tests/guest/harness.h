@@ -236,6 +236,8 @@ void sleep_ms(unsigned int ms);
 
 /* The state of a thread or process as /proc has it: 'R', 'S', 'D'... */
 char task_state(pid_t tid);
+/* Where a fault waits for the end of a transition. */
+#define IN_FAULT "vfio_pci_buf"
 /* Asleep in a kernel function whose name has this in it? The other waits for that. */
 bool is_asleep_in(pid_t tid, const char *function);
 void wait_asleep_in(pid_t tid, const char *function);

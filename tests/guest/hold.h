@@ -19,6 +19,8 @@
 #define HOLD_ZAP "unmap_mapping_range"
 /* In such a zap, after mmu_notifiers were called; of a range that zap_watch() watches. */
 #define HOLD_ZAP_WATCHED ZAP_WATCH_FUNCTION
+/* A write of the command register, under memory_lock. */
+#define HOLD_COMMAND_WRITE "pci_user_write_config_word"
 /* A fault has not taken its lock yet; at leaf sizes only. */
 #define HOLD_FAULT_BEGINS "vfio_pci_layout_find"
 

@@ -10,7 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "held.h"
+#include "call.h"
+#include "hold.h"
 #include "views.h"
 
 struct set {
@@ -275,40 +276,43 @@ static void *keep_mapping(void *arg)
 	return NULL;
 }
 
-static int decode_off(const struct dev *dev)
+static int decode_off(void *arg)
 {
-	memory_decode(dev, false);
+	memory_decode(arg, false);
 	return 0;
 }
 
 /*
- * A hot reset that meets a device of the set whose lock is held gives up, and
+ * A hot reset that meets a device of the set whose memory_lock is held gives up, and
  * brings back what it had taken away until then. Nobody else resets here, so
  * nobody else repairs it: a mapping that is left suspended blocks the check. Each
  * is the busy one once, so it is the second that the reset takes, too.
  */
 static void contended(unsigned int kinds)
 {
-	struct held h;
+	struct call call;
 	struct set set;
 	unsigned int i;
+	int hold;
 
 	open_set(&set, kinds);
 	for (i = 0; i < 2; i++) {
-		held_by_importer(&h, set.dev[i],
-				 export_range(set.dev[i], i ? 2 : 0, 8 * PAGE, PAGE), decode_off);
-		held_begin(&h);
+		call_prepare(&call, decode_off, set.dev[i]);
+		hold = hold_arm(HOLD_COMMAND_WRITE, .tid = call.tid);
+		call_go(&call);
+		hold_wait(hold);
 		CHECK_EQ(hot_reset(&set, 0), -EBUSY);
 		CHECK_EQ(hot_reset(&set, 1), -EBUSY);
 		views_alive(&set.views[!i], "after hot resets that gave up");
-		held_end(&h);
+		hold_release(hold);
+		close(hold);
+		CHECK_EQ(call_end(&call), 0);
 		views_alive(&set.views[!i], "with decode of the other device off");
 		views_dead(&set.views[i], "with decode off");
 		memory_decode(set.dev[i], true);
 		both(&set, views_alive, "with decode on again");
 		CHECK_EQ(hot_reset(&set, 0), 0);
 		both(&set, views_were_zapped, "after a hot reset that found none busy");
-		close(h.importer);
 	}
 }
 

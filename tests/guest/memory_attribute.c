@@ -12,8 +12,8 @@
 
 #include "leaf.h"
 
-#define NC VFIO_DEVICE_DMA_BUF_MEMATTR_NC
-#define WC VFIO_DEVICE_DMA_BUF_MEMATTR_WC
+#define NC VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_NC
+#define WC VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_WC
 #define SIZE MIB(4)
 
 static struct dev *dev;

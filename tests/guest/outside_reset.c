@@ -13,9 +13,6 @@
 #include "importer.h"
 #include "views.h"
 
-/* Where a fault waits for the end. */
-#define IN_FAULT "vfio_pci_buf"
-
 static bool sysfs_reset(const char *address, const char *attribute)
 {
 	char path[96];

@@ -264,7 +264,7 @@ static void features(void)
 	CHECK(barbuf_device_revoke(dev, 44) == -EBADFD, "its error comes through");
 
 	k.feature_result = 0;
-	CHECK(!barbuf_device_set_memattr(dev, 45, VFIO_DEVICE_DMA_BUF_MEMATTR_WC), "an attribute");
+	CHECK(!barbuf_device_set_memattr(dev, 45, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_WC), "an attribute");
 	memcpy(&fd, k.feature_data, 4);
 	memcpy(&attr, (char *)k.feature_data + 4, 4);
 	CHECK(k.feature_flags == (15 | VFIO_DEVICE_FEATURE_SET) && k.feature_argsz == 16 &&

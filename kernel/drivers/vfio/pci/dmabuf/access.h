@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 struct vfio_device_feature_dma_buf;
+struct vfio_device_set;
 struct vfio_pci_core_device;
 struct vm_area_struct;
 
@@ -18,15 +19,32 @@ struct vm_area_struct;
  * away or give it back stands between one of the begins and the end. All of it
  * runs under memory_lock, write side, which the begin takes and the end drops.
  *
- * vdev->access_lock protects access_running, which is true from begin to end,
- * access_holds, the pointer to the list, and the state of the list. Taken for the
- * walk at the begin, at the end and in a call of the PCI core; never across the
- * work of a transition, nor a wait for importers.
+ * Take begin_reset when the result is not known before the end, begin_suspend
+ * when access goes, begin_live when it can only come. The first two notify
+ * importers and wait for them before they take memory_lock, and may fail.
+ *
+ * vdev->access_lock protects
+ *   buf_list		the pointer, and the state of the list
+ *   access_running	transitions that were announced or begun and have not
+ *			ended: only the last end derives a state
+ *   access_holds	see below
+ * Taken to announce, to end and in a call of the PCI core; never across the
+ * work of a transition, nor a wait for importers, nor resv.
+ *
+ * vdev->access_thread, written under memory_lock, is who is in a transition that
+ * has taken access away: a call of the PCI core in the middle of it has nothing
+ * to add.
  */
-void vfio_pci_access_begin(struct vfio_pci_core_device *vdev);
-bool vfio_pci_access_trybegin(struct vfio_pci_core_device *vdev);
+int __must_check
+vfio_pci_access_begin_reset(struct vfio_pci_core_device *vdev);
+int __must_check
+vfio_pci_access_begin_suspend(struct vfio_pci_core_device *vdev);
 void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev);
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev);
+
+/* For all devices that one reset reaches. */
+int __must_check vfio_pci_access_begin_set(struct vfio_device_set *dev_set);
+void vfio_pci_access_end_set(struct vfio_device_set *dev_set);
 
 /*
  * In vdev->access_holds, under access_lock: why the device must be left alone

@@ -4,9 +4,12 @@
  *
  * One spans the whole BAR and serves all mappings of it that were made through
  * one device file, for as long as one of them lives. Each VMA holds the file of
- * the DMABUF and leaves the count of VMAs before it lets go of the file. The
- * count reaches zero under list->lock and takes the buffer off list->bars there,
- * so a buffer found under that lock has a file that may be taken.
+ * the DMABUF and leaves the count of VMAs before it releases the file. The
+ * count reaches zero under list->lock and takes the buffer out of list->bars
+ * there, so a buffer found under that lock has a file that may be taken.
+ *
+ * list->bars is a tree: a user may open a device as often as RLIMIT_NOFILE
+ * and memory allow, and each of these files may map each BAR.
  */
 #include <linux/dma-buf.h>
 #include <uapi/linux/dma-buf.h>
@@ -18,6 +21,33 @@
 #include "access.h"
 #include "buf.h"
 
+/* What list->bars is ordered by. */
+struct vfio_pci_bar_key {
+	struct file *dev_file;
+	u8 bar;
+};
+
+static int vfio_pci_bar_cmp(const void *key, const struct rb_node *node)
+{
+	const struct vfio_pci_bar_key *k = key;
+	const struct vfio_pci_buf *buf =
+		rb_entry(node, struct vfio_pci_buf, bar_node);
+
+	if (k->dev_file != buf->dev_file)
+		return k->dev_file < buf->dev_file ? -1 : 1;
+
+	return (int)k->bar - buf->bar;
+}
+
+static bool vfio_pci_bar_less(struct rb_node *a, const struct rb_node *b)
+{
+	const struct vfio_pci_buf *buf =
+		rb_entry(a, struct vfio_pci_buf, bar_node);
+	const struct vfio_pci_bar_key key = { buf->dev_file, buf->bar };
+
+	return vfio_pci_bar_cmp(&key, b) < 0;
+}
+
 /*
  * The mapped buffer of @bar and @dev_file, its file taken and one VMA more
  * counted, or NULL.
@@ -25,23 +55,24 @@
 static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
 					      struct file *dev_file, u8 bar)
 {
+	const struct vfio_pci_bar_key key = { dev_file, bar };
 	struct vfio_pci_buf *buf;
+	struct rb_node *node;
 
 	lockdep_assert_held(&list->lock);
 
-	list_for_each_entry(buf, &list->bars, bar_node) {
-		if (buf->dev_file == dev_file && buf->bar == bar) {
-			/*
-			 * In this order: until we are counted the last VMA
-			 * waits for our lock, and then lets go of the file.
-			 */
-			get_file(buf->dmabuf->file);
-			vfio_pci_buf_count_vma(buf);
-			return buf;
-		}
-	}
+	node = rb_find(&key, &list->bars, vfio_pci_bar_cmp);
+	if (!node)
+		return NULL;
 
-	return NULL;
+	/*
+	 * In this order: until we are counted the last VMA waits for our lock,
+	 * and then releases the file.
+	 */
+	buf = rb_entry(node, struct vfio_pci_buf, bar_node);
+	get_file(buf->dmabuf->file);
+	vfio_pci_buf_count_vma(buf);
+	return buf;
 }
 
 /* DEVICE/barN; mmap is too short a path for snprintf(). */
@@ -96,7 +127,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 		vfio_pci_buf_enter(buf);
 		buf->dev_file = get_file(dev_file);
 		vfio_pci_buf_count_vma(buf);
-		list_add(&buf->bar_node, &list->bars);
+		rb_add(&buf->bar_node, &list->bars, vfio_pci_bar_less);
 	}
 	spin_unlock(&list->lock);
 
@@ -153,7 +184,7 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
  * vfio_pci_buf_uncount_vma - a VMA goes; with the last of a BAR, the device file
  * @buf: its buffer
  *
- * The file is let go of here and not with the buffer: whatever else keeps the
+ * The file is released here and not with the buffer: whatever else keeps the
  * DMABUF (O_PATH on /proc/PID/map_files) must not keep the device open.
  */
 void vfio_pci_buf_uncount_vma(struct vfio_pci_buf *buf)
@@ -163,9 +194,11 @@ void vfio_pci_buf_uncount_vma(struct vfio_pci_buf *buf)
 	if (!atomic_dec_and_lock(&buf->nr_vmas, &buf->list->lock))
 		return;
 
-	/* Of an exported buffer neither is set. */
-	list_del_init(&buf->bar_node);
-	swap(dev_file, buf->dev_file);
+	/* An exported buffer has no device file and is in no tree. */
+	if (buf->dev_file) {
+		rb_erase(&buf->bar_node, &buf->list->bars);
+		swap(dev_file, buf->dev_file);
+	}
 	spin_unlock(&buf->list->lock);
 
 	if (dev_file)

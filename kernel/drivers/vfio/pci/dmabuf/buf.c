@@ -56,8 +56,8 @@ struct vfio_pci_buf_list *vfio_pci_buf_list_alloc(const char *device)
 	kref_init(&list->kref);
 	spin_lock_init(&list->lock);
 	INIT_LIST_HEAD(&list->bufs);
-	INIT_LIST_HEAD(&list->bars);
-	/* Nothing is mapped; vfio_pci_access_end() derives what is so. */
+	list->bars = RB_ROOT;
+	/* Nothing is mapped; vfio_pci_access_end() derives the state. */
 	list->state = VFIO_PCI_BUF_SUSPENDED;
 	strscpy(list->device, device);
 
@@ -113,10 +113,9 @@ struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list)
 		return NULL;
 
 	kref_init(&buf->kref);
-	init_rwsem(&buf->fault_lock);
+	rwlock_init(&buf->fault_lock);
 	dma_resv_init(&buf->resv);
 	INIT_LIST_HEAD(&buf->node);
-	INIT_LIST_HEAD(&buf->bar_node);
 	kref_get(&list->kref);
 	buf->list = list;
 	buf->owner_pid = task_tgid_nr(current);
@@ -245,6 +244,7 @@ int vfio_pci_buf_make_dmabuf(struct vfio_pci_buf *buf,
 	smp_store_release(&dmabuf->name, copy);
 
 	buf->exported = ops == &vfio_pci_buf_dma_ops;
+	buf->rights = OPEN_FMODE(open_flags) & (FMODE_READ | FMODE_WRITE);
 	buf->dmabuf = dmabuf;
 	buf->inode = file_inode(dmabuf->file);
 	ihold(buf->inode);
@@ -328,21 +328,12 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_put);
  * vfio_pci_buf_dma_release - the DMABUF goes
  * @dmabuf: the DMABUF; no VMA and no attachment is left
  *
- * A walk may hold the buffer a little longer: it finds no DMABUF under resv, or
- * does not look for one where there can be no importers.
- * No importer can be what delays us here, as none is attached any more.
+ * A walk may hold the buffer a little longer: it looks at buf->dmabuf only
+ * while there is an attachment, each of which would have kept the DMABUF.
  */
 void vfio_pci_buf_dma_release(struct dma_buf *dmabuf)
 {
-	struct vfio_pci_buf *buf = dmabuf->priv;
-
-	if (buf->provider) {
-		dma_resv_lock(&buf->resv, NULL);
-		buf->dmabuf = NULL;
-		dma_resv_unlock(&buf->resv);
-	}
-
-	vfio_pci_buf_put(buf);
+	vfio_pci_buf_put(dmabuf->priv);
 }
 
 /**
@@ -370,7 +361,7 @@ struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
 		struct vfio_pci_buf *buf =
 			list_entry(pos, struct vfio_pci_buf, node);
 
-		/* One without references waits for our lock to leave. */
+		/* Skip a dying buffer: its release is blocked on list->lock. */
 		if (kref_get_unless_zero(&buf->kref)) {
 			next = buf;
 			break;

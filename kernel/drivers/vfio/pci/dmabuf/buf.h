@@ -11,8 +11,8 @@
  *
  * Who does what: layout.c finds the physical address of an offset, buf.c owns
  * lifetime and the device's list, fault.c inserts PTEs, bar.c makes BAR
- * buffers, export.c, memattr.c and import.c speak DMABUF, revoke.c takes access away,
- * access.c does so for the whole device around resets and the like.
+ * buffers, export.c, memattr.c and import.c speak DMABUF, revoke.c takes access
+ * away, access.c does so for the whole device around resets and the like.
  *
  * Lock order, outermost first
  * ---------------------------
@@ -24,27 +24,33 @@
  *     dma-buf's list of all DMABUFs	first mmap of a BAR only
  *
  *   vdev->memory_lock, write side		a transition of the device
- *     vdev->access_lock			its begin and its end
+ *     vdev->access_lock			its end; its begin takes it first
  *       list->lock				one step of the walk, never longer
- *       buf->resv
- *         buf->fault_lock, write side		the flip of the state
- *       i_mmap lock, page-table lock		the sweep
+ *       buf->fault_lock, write side		setting the state
+ *       i_mmap lock, page-table lock		the zap
  *
  *   device lock, configuration space blocked	resets and recoveries that VFIO
  *     vdev->access_lock ...			did not start; see reset.c
  *
+ *   buf->resv					importers; inside no lock of the
+ *						driver, and no wait inside it
+ *
  * A fault and an mmap take no other lock of the driver, so nothing that holds
  * memory_lock, however long, is waited for under mmap_lock. A revoke of one
- * buffer enters the second chain at buf->resv: it takes no lock of the device.
+ * buffer takes fault_lock and resv of that buffer and no lock of the device.
  * (Its ioctl resumes a sleeping device first, as every VFIO ioctl does.)
  *
- * Why one sweep is enough: the state is flipped under the write side of the
- * fault lock. A fault that saw the old state holds the read side until its PTE
- * is in, so the flip comes after it and the sweep that follows finds the PTE.
- * A fault that comes later sees the new state and inserts nothing. A fork copies
+ * Why one zap is enough: the state is set under the write side of the fault
+ * lock. A fault that saw the old state holds the read side until its PTEs are
+ * in, so the state changes after it and the zap that follows finds the PTEs. A
+ * fault that comes later sees the new state and inserts nothing. A fork copies
  * PTEs with the child's VMA already in the address space, and behind the
- * parent's, so that the sweep, which goes through the VMAs in that order,
- * meets the copy.
+ * parent's; the zap goes through the VMAs in that order and so meets the copy.
+ *
+ * Why the fault lock may spin: page tables exist before it is taken, so the
+ * read side allocates nothing, and a bounded number of entries goes in. A
+ * client at the limit of its memory cgroup, or starved of processor time, holds
+ * up nobody: it is not preempted inside.
  */
 #ifndef VFIO_PCI_DMABUF_BUF_H
 #define VFIO_PCI_DMABUF_BUF_H
@@ -54,7 +60,7 @@
 #include <linux/gfp.h>
 #include <linux/kref.h>
 #include <linux/list.h>
-#include <linux/rwsem.h>
+#include <linux/rbtree.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -101,14 +107,18 @@ enum vfio_pci_buf_state {
 /**
  * struct vfio_pci_buf_list - the buffers of one opening of a device
  * @kref: one of the open device, one of every buffer on the list
- * @lock: protects the fields below and the list members of the buffers. Never
- *	held across anything that waits or allocates. The innermost lock of
- *	the driver.
+ * @lock: protects the fields below, @nr_attached apart, and the list members of
+ *	the buffers. Never held across anything that waits or allocates. The
+ *	innermost lock of the driver.
  * @bufs: every buffer that has not lost its last reference, newest first, so
  *	that a walk does not meet what is added behind its back
- * @bars: the BAR buffers that are mapped now
+ * @bars: the BAR buffers that are mapped now, by device file and BAR
  * @state: what a new buffer starts with. Changes under access_lock as well,
  *	so whoever holds that may read it.
+ * @nr_attached: attachments of importers to all buffers. Increased before the
+ *	importer looks at the state of its buffer, with a full barrier between;
+ *	whoever has set a state and sees zero after a full barrier need not look
+ *	for importers.
  * @debugfs: the device's file, while the device is open
  * @device: name of the device, for those who outlive it; constant
  *
@@ -119,8 +129,9 @@ struct vfio_pci_buf_list {
 	struct kref kref;
 	spinlock_t lock;	/* the lists, the state, VMA counts */
 	struct list_head bufs;
-	struct list_head bars;
+	struct rb_root bars;
 	enum vfio_pci_buf_state state;
+	atomic_t nr_attached;
 	struct dentry *debugfs;
 	char device[VFIO_PCI_DEVICE_NAME_LEN];
 };
@@ -128,9 +139,8 @@ struct vfio_pci_buf_list {
 /**
  * struct vfio_pci_buf - one buffer
  * @kref: one of the DMABUF, until its release; one of a walk of the list
- * @fault_lock: the read side is held from the look at @state until the PTE is
- *	in, the write side only to flip @state. Nothing is waited for under
- *	the write side.
+ * @fault_lock: the read side is held from the look at @state until the PTEs are
+ *	in, the write side only to set @state. Neither sleeps.
  * @state: written under the write side of @fault_lock
  * @layout: constant
  * @single: storage for a layout of one range
@@ -142,18 +152,27 @@ struct vfio_pci_buf_list {
  * @node: in list->bufs, under list->lock. Taken out only when the last
  *	reference goes, so whoever holds one may go on from here.
  * @resv: the DMABUF's, kept here so that it lives as long as this struct
- * @dmabuf: by one who holds the DMABUF's file, or under @resv where there is a
- *	@provider; NULL then once the DMABUF is released
+ * @dmabuf: valid for one who holds the DMABUF's file, and under @resv while
+ *	@nr_attached is not zero: each attachment holds the file
  * @provider: for importers; NULL where there can be none
- * @nr_dma_maps: mappings that importers hold; grows only under @resv and LIVE
+ * @nr_attached: attachments of importers, under @resv
+ * @importers_blocked: importers have been notified that access is lost, and not
+ *	yet that it is back. Under @resv, meaningful while @nr_attached is not
+ *	zero. An importer may map only while this is false and @state is LIVE,
+ *	so none maps between the end of a transition and its notification, which
+ *	would end that mapping.
+ * @nr_dma_maps: mappings that importers hold; grows only under @resv, LIVE and
+ *	not blocked
+ * @rights: FMODE_READ and FMODE_WRITE as the export gave them; what no mapping
+ *	exceeds, whatever file it comes through. Constant.
  * @cpu_mappable: all of it is BAR, which may be mapped uncached. What a driver
  *	exports beyond its BARs is for importers only. Constant.
  * @bar_node: in list->bars while mapped, under list->lock
  * @dev_file: the device file that a mapped BAR buffer holds, under list->lock
  * @nr_vmas: VMAs that map it. Leaves zero under list->lock where that matters,
  *	and reaches it there: see bar.c
- * @memattr: of mappings made from now on, VFIO_DEVICE_DMA_BUF_MEMATTR_*. A
- *	scalar that any thread may write; no lock orders it with an mmap.
+ * @memattr: of mappings made from now on, VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_*.
+ *	A scalar that any thread may write; no lock orders it with an mmap.
  * @bar: the BAR, constant
  * @exported: made by VFIO_DEVICE_FEATURE_DMA_BUF, constant
  * @owner_pid: process that made it, as the initial namespace counts; constant
@@ -161,7 +180,7 @@ struct vfio_pci_buf_list {
  */
 struct vfio_pci_buf {
 	struct kref kref;
-	struct rw_semaphore fault_lock;
+	rwlock_t fault_lock;	/* state against PTE insertion */
 	enum vfio_pci_buf_state state;
 	struct vfio_pci_layout layout;
 	struct phys_vec single;
@@ -171,9 +190,12 @@ struct vfio_pci_buf {
 	struct dma_resv resv;
 	struct dma_buf *dmabuf;
 	struct p2pdma_provider *provider;
+	unsigned int nr_attached;
+	bool importers_blocked;
 	atomic_t nr_dma_maps;
+	fmode_t rights;
 	bool cpu_mappable;
-	struct list_head bar_node;
+	struct rb_node bar_node;
 	struct file *dev_file;
 	atomic_t nr_vmas;
 	u32 memattr;
@@ -209,7 +231,12 @@ void vfio_pci_buf_list_install(struct vfio_pci_core_device *vdev,
 			       struct vfio_pci_buf_list *list);
 void vfio_pci_access_set(struct vfio_pci_core_device *vdev,
 			 enum vfio_pci_buf_state state);
-bool vfio_pci_access_settle(struct vfio_pci_core_device *vdev);
+void vfio_pci_access_recompute(struct vfio_pci_core_device *vdev);
+struct vfio_pci_buf_list *
+vfio_pci_access_unlock(struct vfio_pci_core_device *vdev);
+void vfio_pci_access_notify(struct vfio_pci_buf_list *list);
+int vfio_pci_access_wait(struct vfio_pci_buf_list *list, unsigned int task_state,
+			 long *timeout);
 
 /* export.c */
 struct vfio_pci_buf *vfio_pci_buf_get_fd(struct vfio_pci_core_device *vdev,
@@ -239,15 +266,17 @@ void vfio_pci_buf_debugfs_remove(struct vfio_pci_buf_list *list);
 /* revoke.c */
 int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,
 			   enum vfio_pci_buf_state state);
-void vfio_pci_buf_sweep(struct vfio_pci_buf *buf);
-void vfio_pci_buf_resume(struct vfio_pci_buf *buf);
+void vfio_pci_buf_zap(struct vfio_pci_buf *buf);
 
 /* import.c */
-void vfio_pci_buf_invalidate_importers(struct vfio_pci_buf *buf);
-void vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf);
-int vfio_pci_buf_wait_importers_killable(struct vfio_pci_buf *buf);
-long vfio_pci_buf_wait_importers_timeout(struct vfio_pci_buf *buf,
-					 long timeout);
-void vfio_pci_buf_notify_resume(struct vfio_pci_buf *buf);
+void vfio_pci_buf_notify_importers(struct vfio_pci_buf *buf);
+long vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf,
+				 unsigned int task_state, long timeout);
+bool vfio_pci_buf_name_importer(struct vfio_pci_buf *buf, char *name,
+				size_t size);
+long vfio_pci_importer_timeout(void);
+#if IS_ENABLED(CONFIG_KUNIT)
+extern uint vfio_pci_importer_timeout_ms;
+#endif
 
 #endif /* VFIO_PCI_DMABUF_BUF_H */

@@ -35,21 +35,6 @@ static const char *vfio_pci_buf_state_name(enum vfio_pci_buf_state state)
 	return "?";
 }
 
-static size_t vfio_pci_buf_nr_attached(struct vfio_pci_buf *buf)
-{
-	size_t n = 0;
-
-	if (!buf->provider)
-		return 0;
-
-	dma_resv_lock(&buf->resv, NULL);
-	if (buf->dmabuf)
-		n = list_count_nodes(&buf->dmabuf->attachments);
-	dma_resv_unlock(&buf->resv);
-
-	return n;
-}
-
 /* Offsets in the BAR; of other memory, physical addresses. */
 static void vfio_pci_buf_show_ranges(struct seq_file *m,
 				     struct vfio_pci_buf *buf, u64 base)
@@ -77,13 +62,13 @@ static int vfio_pci_bufs_show(struct seq_file *m, void *unused)
 		if (!buf->exported || buf->cpu_mappable)
 			base = pci_resource_start(vdev->pdev, buf->bar);
 
-		seq_printf(m, "%llu\t%s\t%u\t%s\t%s\t0x%llx\t%d\t%zu\t%d\t%d\t",
+		seq_printf(m, "%llu\t%s\t%u\t%s\t%s\t0x%llx\t%d\t%u\t%d\t%d\t",
 			   (u64)buf->inode->i_ino,
 			   buf->exported ? "exported" : "bar", buf->bar,
 			   vfio_pci_buf_state_name(READ_ONCE(buf->state)),
 			   READ_ONCE(buf->memattr) ? "wc" : "nc",
 			   buf->layout.size, atomic_read(&buf->nr_vmas),
-			   vfio_pci_buf_nr_attached(buf),
+			   READ_ONCE(buf->nr_attached),
 			   atomic_read(&buf->nr_dma_maps), buf->owner_pid);
 		seq_escape_str(m, buf->owner_comm, ESCAPE_SPACE | ESCAPE_SPECIAL,
 			       NULL);

@@ -15,38 +15,74 @@
 #include "buf.h"
 #include "trace.h"
 
-static vm_fault_t vfio_pci_buf_insert_leaf(struct vm_fault *vmf,
-					   unsigned long pfn,
-					   unsigned int order)
-{
-	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) && order == PMD_ORDER)
-		return vmf_insert_pfn_pmd(vmf, pfn, false);
+/*
+ * How much one fault maps in huge leaves: 32 of them on x86. A page table of
+ * leaves would be 512, and the first touch of a BAR of which somebody wants a
+ * register would pay for them all; see docs/benchmarks.md.
+ */
+#define VFIO_PCI_LEAF_SPAN	((unsigned long)SZ_64M)
 
-	if (IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && order == PUD_ORDER)
-		return vmf_insert_pfn_pud(vmf, pfn, false);
-
-	return VM_FAULT_FALLBACK;
-}
+/* And in pages: a page table of 64 KiB has 8,192 entries. */
+#define VFIO_PCI_PAGES_SPAN	(512 * PAGE_SIZE)
 
 /*
- * Does a leaf of this size fit around the page at @addr, and where would it
- * begin? The answer is the same for every fault there as long as the VMA's lock
- * is held.
+ * Does a huge leaf fit around the page at @addr? The answer depends on VMA and
+ * layout alone and so is the same for every fault there as long as the VMA's
+ * lock is held. Only PMDs: Linux's mm does not know PUD leaves of PFNs where a
+ * VMA is cut or moved, see kernel/patches.
  */
 static bool vfio_pci_buf_fits_leaf(struct vfio_pci_buf *buf,
 				   struct vm_area_struct *vma,
 				   unsigned long addr, u64 offset,
-				   unsigned long leaf, phys_addr_t *start)
+				   struct vfio_pci_extent *ext)
 {
-	struct vfio_pci_extent ext;
+	return IS_ENABLED(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) &&
+	       vma->vm_ops->huge_fault &&
+	       vfio_pci_vma_holds_leaf(addr, vma->vm_start, vma->vm_end,
+				       PMD_SIZE) &&
+	       vfio_pci_layout_find(&buf->layout, offset, ext) &&
+	       vfio_pci_extent_holds_leaf(ext, addr, PMD_SIZE);
+}
 
-	if (!vfio_pci_vma_holds_leaf(addr, vma->vm_start, vma->vm_end, leaf) ||
-	    !vfio_pci_layout_find(&buf->layout, offset, &ext) ||
-	    !vfio_pci_extent_holds_leaf(&ext, addr, leaf))
-		return false;
+/*
+ * Insert the leaf around the fault and those beside it that the extent, the VMA
+ * and an aligned span have in common: the next leaf costs a third of the next
+ * fault. All of them are entries of one table of PMDs, as the span divides what
+ * that maps.
+ */
+static vm_fault_t vfio_pci_buf_insert_leaves(struct vm_fault *vmf,
+					     const struct vfio_pci_extent *ext)
+{
+	unsigned long addr = vmf->address & PMD_MASK;
+	struct vm_area_struct *vma = vmf->vma;
+	struct vfio_pci_window window =
+		vfio_pci_extent_leaves(ext, vmf->address & PAGE_MASK,
+				       vma->vm_start, vma->vm_end, PMD_SIZE,
+				       max(VFIO_PCI_LEAF_SPAN, PMD_SIZE));
+	phys_addr_t paddr = ALIGN_DOWN(ext->paddr, PMD_SIZE) - window.before;
+	pmd_t *pmd = vmf->pmd - (window.before >> PMD_SHIFT);
+	unsigned long at = addr - window.before;
+	vm_fault_t ret = VM_FAULT_NOPAGE;
 
-	*start = ALIGN_DOWN(ext.paddr, leaf);
-	return true;
+	for (; at < addr + window.after; at += PMD_SIZE, pmd++) {
+		struct vm_fault leaf = {
+			.vma = vma,
+			.address = at,
+			.pmd = pmd,
+		};
+
+		/* The helper looks again, under the lock of the table. */
+		if (pmd_none(pmdp_get_lockless(pmd))) {
+			vm_fault_t one = vmf_insert_pfn_pmd(&leaf,
+							    PHYS_PFN(paddr),
+							    false);
+			if (at == addr)
+				ret = one;
+		}
+		paddr += PMD_SIZE;
+	}
+
+	return ret;
 }
 
 struct vfio_pci_fill {
@@ -74,21 +110,23 @@ static int vfio_pci_buf_fill_pte(pte_t *pte, unsigned long addr, void *data)
 /*
  * Map what one page table, the VMA and the buffer have in common around the
  * fault: who uses a BAR uses it from end to end, and the next PTE costs a
- * fortieth of the next fault.
+ * fortieth of the next fault. The page table is there, so nothing is allocated.
  *
  * The PTEs get the attribute of the VMA. vmf_insert_pfn() would ask the x86 PAT
  * code, for each page, what it is tracked as; vfio-pci's own ioremap() has
  * reserved the BAR as uncached as long as the device is open, so the answer is
  * what an uncached VMA says, and would undo write-combining.
  */
-static vm_fault_t vfio_pci_buf_fill(struct vm_fault *vmf,
-				    struct vfio_pci_buf *buf, u64 offset)
+static vm_fault_t vfio_pci_buf_insert_pages(struct vm_fault *vmf,
+					    struct vfio_pci_buf *buf,
+					    u64 offset)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long addr = vmf->address & PAGE_MASK;
 	struct vfio_pci_window window =
 		vfio_pci_layout_window(&buf->layout, offset, addr,
-				       vma->vm_start, vma->vm_end, PMD_SIZE);
+				       vma->vm_start, vma->vm_end,
+				       min(PMD_SIZE, VFIO_PCI_PAGES_SPAN));
 	struct vfio_pci_fill fill = {
 		.vma = vma,
 		.fault_addr = addr,
@@ -104,40 +142,6 @@ static vm_fault_t vfio_pci_buf_fill(struct vm_fault *vmf,
 	return VM_FAULT_NOPAGE;
 }
 
-static vm_fault_t vfio_pci_buf_insert_pages(struct vm_fault *vmf,
-					    struct vfio_pci_buf *buf,
-					    u64 offset)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	unsigned long addr = vmf->address & PAGE_MASK;
-	phys_addr_t start;
-
-	/*
-	 * Another thread may put a leaf here, if huge pages were refused to
-	 * this fault only. apply_to_page_range() would warn of one. Once
-	 * vmf_insert_pfn() has succeeded there is a page table, which stays
-	 * while we hold the VMA's lock.
-	 */
-	if (vma->vm_ops->huge_fault &&
-	    vfio_pci_buf_fits_leaf(buf, vma, addr, offset, PMD_SIZE, &start)) {
-		vm_fault_t ret;
-
-		if (pmd_leaf(pmdp_get_lockless(vmf->pmd)))
-			return VM_FAULT_NOPAGE;
-
-		ret = vmf_insert_pfn(vma, addr, PHYS_PFN(start) +
-				     ((addr & ~PMD_MASK) >> PAGE_SHIFT));
-		if (ret != VM_FAULT_NOPAGE) {
-			/* It has come since. */
-			if (pmd_leaf(pmdp_get_lockless(vmf->pmd)))
-				return VM_FAULT_NOPAGE;
-			return ret;
-		}
-	}
-
-	return vfio_pci_buf_fill(vmf, buf, offset);
-}
-
 /*
  * A transition runs. It may need mmap_lock, by way of the IOMMU, before it
  * ends, so the wait holds nothing but the DMABUF's file; the VMA may be gone
@@ -147,25 +151,42 @@ static vm_fault_t vfio_pci_buf_insert_pages(struct vm_fault *vmf,
 static vm_fault_t vfio_pci_buf_fault_wait(struct vm_fault *vmf,
 					  struct vfio_pci_buf *buf)
 {
+	unsigned int task_state = TASK_KILLABLE;
 	struct file *file;
 
-	/* A caller that cannot let go of its lock cannot wait. */
+	/* A caller that cannot drop its lock cannot wait. */
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
 		return VM_FAULT_SIGBUS;
 
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
+	/*
+	 * An access by user space goes back there for any signal, and for the
+	 * freezer, and is repeated then. One by the kernel would come straight
+	 * back with the signal still pending.
+	 */
+	if (vmf->flags & FAULT_FLAG_USER &&
+	    vmf->flags & FAULT_FLAG_INTERRUPTIBLE)
+		task_state = TASK_INTERRUPTIBLE;
+
 	file = get_file(vmf->vma->vm_file);
 	release_fault_lock(vmf);
-	wait_var_event_killable(&buf->state, READ_ONCE(buf->state) !=
-				VFIO_PCI_BUF_QUIESCING);
+	___wait_var_event(&buf->state, READ_ONCE(buf->state) !=
+			  VFIO_PCI_BUF_QUIESCING, task_state, 0, 0,
+			  schedule());
 	fput(file);
 
-	/* Killed or not: the caller looks for the signal before it retries. */
+	/* The caller looks for the signal before it retries. */
 	return VM_FAULT_RETRY;
 }
 
+/*
+ * At an entry of a PMD table where a leaf fits there is a leaf, nothing, or a
+ * page table that mremap has moved there with its pages; elsewhere there never
+ * is a leaf. So under the VMA's lock neither kind of insertion meets the other's
+ * entry, also when PR_SET_THP_DISABLE or MADV_NOHUGEPAGE keep huge faults away.
+ */
 static vm_fault_t vfio_pci_buf_huge_fault(struct vm_fault *vmf,
 					  unsigned int order)
 {
@@ -174,24 +195,33 @@ static vm_fault_t vfio_pci_buf_huge_fault(struct vm_fault *vmf,
 	unsigned long addr = vmf->address & PAGE_MASK;
 	u64 offset = (u64)linear_page_index(vma, addr) << PAGE_SHIFT;
 	enum vfio_pci_buf_state state;
-	phys_addr_t start = 0;
+	struct vfio_pci_extent ext;
+	bool leaves = false;
 	vm_fault_t ret;
 
 	if (order) {
-		if (!vfio_pci_buf_fits_leaf(buf, vma, addr, offset,
-					    PAGE_SIZE << order, &start))
+		if (order != PMD_ORDER ||
+		    !vfio_pci_buf_fits_leaf(buf, vma, addr, offset, &ext))
 			return VM_FAULT_FALLBACK;
+		leaves = true;
 	} else if (offset >= buf->layout.size) {
 		return VM_FAULT_SIGBUS;
+	} else if (pmd_none(pmdp_get_lockless(vmf->pmd))) {
+		leaves = vfio_pci_buf_fits_leaf(buf, vma, addr, offset, &ext);
+		/* Nothing is allocated under the fault lock: make the table. */
+		if (!leaves && apply_to_page_range(vma->vm_mm, addr, PAGE_SIZE,
+						   NULL, NULL))
+			return VM_FAULT_OOM;
+	} else if (pmd_leaf(pmdp_get_lockless(vmf->pmd))) {
+		return VM_FAULT_NOPAGE;
 	}
 
-	down_read(&buf->fault_lock);
+	read_lock(&buf->fault_lock);
 	state = buf->state;
 	switch (state) {
 	case VFIO_PCI_BUF_LIVE:
-		if (order)
-			ret = vfio_pci_buf_insert_leaf(vmf, PHYS_PFN(start),
-						       order);
+		if (leaves)
+			ret = vfio_pci_buf_insert_leaves(vmf, &ext);
 		else
 			ret = vfio_pci_buf_insert_pages(vmf, buf, offset);
 		break;
@@ -202,8 +232,9 @@ static vm_fault_t vfio_pci_buf_huge_fault(struct vm_fault *vmf,
 		ret = VM_FAULT_SIGBUS;
 		break;
 	}
-	up_read(&buf->fault_lock);
-	trace_fault(buf, vmf->address, offset, order, state, ret);
+	read_unlock(&buf->fault_lock);
+	trace_fault(buf, vmf->address, offset, leaves ? PMD_ORDER : 0, state,
+		    ret);
 
 	if (ret == VM_FAULT_RETRY)
 		return vfio_pci_buf_fault_wait(vmf, buf);
@@ -237,7 +268,7 @@ static const struct vm_operations_struct vfio_pci_buf_vm_ops = {
 
 /*
  * The core inserts huge leaves with the attribute that the x86 PAT code tracks,
- * which is uncached; see vfio_pci_buf_fill().
+ * which is uncached; see vfio_pci_buf_insert_pages().
  */
 static const struct vm_operations_struct vfio_pci_buf_wc_vm_ops = {
 	.open = vfio_pci_buf_vma_open,
@@ -263,7 +294,7 @@ void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
 	pgprot_t prot = vma->vm_page_prot;
 	u32 memattr = READ_ONCE(buf->memattr);
 
-	if (memattr == VFIO_DEVICE_DMA_BUF_MEMATTR_WC) {
+	if (memattr == VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_WC) {
 		prot = pgprot_writecombine(prot);
 		vma->vm_ops = &vfio_pci_buf_wc_vm_ops;
 	} else {
@@ -283,10 +314,12 @@ void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
  * @dmabuf: the DMABUF; its core has checked the length
  * @vma: the new VMA
  *
- * A revoke that runs at the same time is seen by the first fault.
+ * A revoke that runs at the same time is seen by the first fault. The rights are
+ * those of the export: an exporter that forwards its mmap by dma_buf_mmap() has
+ * had the flags checked against its own file.
  *
  * Return: 0, -EINVAL for a private mapping and for memory that is no BAR,
- * -ENODEV for a revoked buffer.
+ * -EACCES for more rights than the buffer has, -ENODEV for a revoked buffer.
  */
 int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
@@ -296,8 +329,16 @@ int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	if (!(vma->vm_flags & VM_MAYSHARE) || !buf->cpu_mappable)
 		return -EINVAL;
 
+	if (!(buf->rights & FMODE_READ) ||
+	    (vma->vm_flags & VM_WRITE && !(buf->rights & FMODE_WRITE)))
+		return -EACCES;
+
 	if (READ_ONCE(buf->state) == VFIO_PCI_BUF_REVOKED)
 		return -ENODEV;
+
+	/* For mprotect(). */
+	if (!(buf->rights & FMODE_WRITE))
+		vm_flags_clear(vma, VM_MAYWRITE);
 
 	vfio_pci_buf_count_vma(buf);
 	vfio_pci_buf_init_vma(buf, vma);

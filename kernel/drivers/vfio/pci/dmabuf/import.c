@@ -3,40 +3,108 @@
  * Importers: other drivers, and iommufd, that map a buffer for DMA.
  *
  * A mapping is counted from map to unmap. It is made under resv and only while
- * the buffer is live. The state flips without resv; but whoever takes resv once
- * after a flip sees every mapping that was made before it, and no other will
- * be made: what is left to wait for can only shrink.
+ * the buffer is live. The state changes without resv; but whoever takes resv
+ * once after a change sees every mapping that was made before it, and no other
+ * will be made: what is left to wait for can only shrink.
+ *
+ * Importers get access back later than CPUs: with the notification, under resv.
+ * Otherwise one could map between the end of a transition and its notification,
+ * and the notification would end that mapping.
  */
+#include <linux/completion.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-buf-mapping.h>
+#include <linux/dma-fence.h>
 #include <linux/dma-resv.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/wait_bit.h>
 #include <kunit/visibility.h>
 
 #include "../vfio_pci_priv.h"
 #include "buf.h"
 
+/* Long enough for the job of a GPU, whose own limit is ten seconds. */
+VISIBLE_IF_KUNIT uint vfio_pci_importer_timeout_ms = 10000;
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_importer_timeout_ms);
+module_param_named(importer_timeout_ms, vfio_pci_importer_timeout_ms, uint,
+		   0644);
+MODULE_PARM_DESC(importer_timeout_ms,
+		 "How long a revoke or a transition of the device waits for importers of a DMABUF, in milliseconds");
+
+/**
+ * vfio_pci_importer_timeout - how long to wait for importers
+ *
+ * Return: jiffies, at least 1.
+ */
+long vfio_pci_importer_timeout(void)
+{
+	return min_t(unsigned long, MAX_SCHEDULE_TIMEOUT - 1,
+		     msecs_to_jiffies(READ_ONCE(vfio_pci_importer_timeout_ms)) ?: 1);
+}
+
 static bool vfio_pci_buf_is_live(struct vfio_pci_buf *buf)
 {
 	return READ_ONCE(buf->state) == VFIO_PCI_BUF_LIVE;
+}
+
+/* May an importer map now? */
+static bool vfio_pci_buf_is_mappable(struct vfio_pci_buf *buf)
+{
+	dma_resv_assert_held(&buf->resv);
+
+	return vfio_pci_buf_is_live(buf) && !buf->importers_blocked;
+}
+
+static void vfio_pci_buf_count_attached(struct vfio_pci_buf *buf, int n)
+{
+	dma_resv_assert_held(&buf->resv);
+
+	WRITE_ONCE(buf->nr_attached, buf->nr_attached + n);
+	atomic_add(n, &buf->list->nr_attached);
 }
 
 static int vfio_pci_buf_attach(struct dma_buf *dmabuf,
 			       struct dma_buf_attachment *attachment)
 {
 	struct vfio_pci_buf *buf = dmabuf->priv;
+	int ret = 0;
 
 	if (!attachment->peer2peer || !buf->provider)
 		return -EOPNOTSUPP;
 
-	if (!vfio_pci_buf_is_live(buf))
-		return -ENODEV;
-
 	if (!dma_buf_attach_revocable(attachment))
 		return -EOPNOTSUPP;
 
-	return 0;
+	dma_resv_lock(&buf->resv, NULL);
+	if (!buf->nr_attached)
+		buf->importers_blocked = false;
+	vfio_pci_buf_count_attached(buf, 1);
+	/*
+	 * Whoever sets a state has a full barrier between that and the look for
+	 * attachments, as we have it here: one of the two sees the other.
+	 */
+	smp_mb__after_atomic();
+	if (!vfio_pci_buf_is_live(buf)) {
+		vfio_pci_buf_count_attached(buf, -1);
+		ret = -ENODEV;
+	}
+	dma_resv_unlock(&buf->resv);
+
+	return ret;
+}
+
+static void vfio_pci_buf_detach(struct dma_buf *dmabuf,
+				struct dma_buf_attachment *attachment)
+{
+	struct vfio_pci_buf *buf = dmabuf->priv;
+
+	dma_resv_lock(&buf->resv, NULL);
+	vfio_pci_buf_count_attached(buf, -1);
+	dma_resv_unlock(&buf->resv);
 }
 
 static struct sg_table *
@@ -48,7 +116,12 @@ vfio_pci_buf_map_dma(struct dma_buf_attachment *attachment,
 
 	dma_resv_assert_held(&buf->resv);
 
-	if (!vfio_pci_buf_is_live(buf))
+	/* Seen from the importer's device, to which the buffer is memory. */
+	if ((dir != DMA_FROM_DEVICE && !(buf->rights & FMODE_READ)) ||
+	    (dir != DMA_TO_DEVICE && !(buf->rights & FMODE_WRITE)))
+		return ERR_PTR(-EACCES);
+
+	if (!vfio_pci_buf_is_mappable(buf))
 		return ERR_PTR(-ENODEV);
 
 	sgt = dma_buf_phys_vec_to_sgt(attachment, buf->provider,
@@ -80,6 +153,7 @@ static void vfio_pci_buf_unmap_dma(struct dma_buf_attachment *attachment,
 /* An exported buffer. */
 const struct dma_buf_ops vfio_pci_buf_dma_ops = {
 	.attach = vfio_pci_buf_attach,
+	.detach = vfio_pci_buf_detach,
 	.map_dma_buf = vfio_pci_buf_map_dma,
 	.unmap_dma_buf = vfio_pci_buf_unmap_dma,
 	.mmap = vfio_pci_buf_dma_mmap,
@@ -93,105 +167,160 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_dma_ops);
  */
 const struct dma_buf_ops vfio_pci_bar_dma_ops = {
 	.attach = vfio_pci_buf_attach,
+	.detach = vfio_pci_buf_detach,
 	.map_dma_buf = vfio_pci_buf_map_dma,
 	.unmap_dma_buf = vfio_pci_buf_unmap_dma,
 	.release = vfio_pci_buf_dma_release,
 };
 
 /**
- * vfio_pci_buf_invalidate_importers - tell importers to let go
- * @buf: a buffer that is not live any more
+ * vfio_pci_buf_notify_importers - notify importers of a loss or a return
+ * @buf: a buffer whose state has been set
  *
- * Tells and does not wait.
+ * Notifies of a loss and of a return, each once, as the state is when resv is
+ * held. Two callers that set the state one after the other may come here in any
+ * order: the last one finds the newer state, or that it is known already.
+ *
+ * Does not wait for what importers make of it. Takes resv; hold no lock of the
+ * driver.
  */
-void vfio_pci_buf_invalidate_importers(struct vfio_pci_buf *buf)
+void vfio_pci_buf_notify_importers(struct vfio_pci_buf *buf)
 {
-	if (!buf->provider)
+	if (!READ_ONCE(buf->nr_attached))
 		return;
 
 	dma_resv_lock(&buf->resv, NULL);
-	if (buf->dmabuf)
+	if (buf->nr_attached &&
+	    buf->importers_blocked == vfio_pci_buf_is_live(buf)) {
+		buf->importers_blocked = !buf->importers_blocked;
 		dma_buf_invalidate_mappings(buf->dmabuf);
+	}
 	dma_resv_unlock(&buf->resv);
 }
 
-/*
- * Work that was queued before the importers were told. Under resv, or a client
- * that goes on adding fences (DMA_BUF_IOCTL_IMPORT_SYNC_FILE) keeps us here for
- * ever; each fence by itself signals in bounded time, by its contract.
+/**
+ * vfio_pci_buf_name_importer - who is attached to a buffer
+ * @buf: the buffer
+ * @name: filled in with the name of one importer's device
+ * @size: room there
+ *
+ * Return: false when nobody is attached.
  */
-static void vfio_pci_buf_wait_fences(struct vfio_pci_buf *buf)
+bool vfio_pci_buf_name_importer(struct vfio_pci_buf *buf, char *name,
+				size_t size)
 {
+	struct dma_buf_attachment *attach;
+	bool found = false;
+
 	dma_resv_lock(&buf->resv, NULL);
-	dma_resv_wait_timeout(&buf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
-			      MAX_SCHEDULE_TIMEOUT);
+	if (buf->nr_attached) {
+		attach = list_first_entry_or_null(&buf->dmabuf->attachments,
+						  struct dma_buf_attachment,
+						  node);
+		if (attach) {
+			strscpy(name, dev_name(attach->dev), size);
+			found = true;
+		}
+	}
 	dma_resv_unlock(&buf->resv);
+
+	return found;
+}
+
+struct vfio_pci_fence_wait {
+	struct dma_fence_cb cb;
+	struct completion done;
+};
+
+static void vfio_pci_fence_signalled(struct dma_fence *fence,
+				     struct dma_fence_cb *cb)
+{
+	complete(&container_of(cb, struct vfio_pci_fence_wait, cb)->done);
+}
+
+/* dma_fence_wait_timeout() has no killable form. */
+static long vfio_pci_wait_fence(struct dma_fence *fence,
+				unsigned int task_state, long timeout)
+{
+	struct vfio_pci_fence_wait wait;
+
+	init_completion(&wait.done);
+	if (dma_fence_add_callback(fence, &wait.cb, vfio_pci_fence_signalled))
+		return timeout;
+
+	if (task_state == TASK_KILLABLE)
+		timeout = wait_for_completion_killable_timeout(&wait.done,
+							       timeout);
+	else
+		timeout = wait_for_completion_timeout(&wait.done, timeout);
+
+	/* Not removed: it has signalled, and the callback has run. */
+	if (!dma_fence_remove_callback(fence, &wait.cb) && !timeout)
+		timeout = 1;
+
+	return timeout;
+}
+
+/*
+ * Work that importers had queued before they were notified. What a client puts
+ * on a buffer by DMA_BUF_IOCTL_IMPORT_SYNC_FILE without an attachment stands for
+ * no DMA, so it holds up nobody. One look at the fences is enough: none that is
+ * added later stands for a mapping. Nothing is waited for under resv, which
+ * whoever notifies importers takes.
+ */
+static long vfio_pci_buf_wait_fences(struct vfio_pci_buf *buf,
+				     unsigned int task_state, long timeout)
+{
+	struct dma_fence *fence = NULL;
+	int ret = 0;
+
+	dma_resv_lock(&buf->resv, NULL);
+	if (buf->nr_attached)
+		ret = dma_resv_get_singleton(&buf->resv,
+					     DMA_RESV_USAGE_BOOKKEEP, &fence);
+	dma_resv_unlock(&buf->resv);
+
+	/* No memory for one that stands for all: wait for each, unkillably. */
+	if (ret)
+		return dma_resv_wait_timeout(&buf->resv,
+					     DMA_RESV_USAGE_BOOKKEEP, false,
+					     timeout);
+	if (!fence)
+		return timeout;
+
+	timeout = vfio_pci_wait_fence(fence, task_state, timeout);
+	dma_fence_put(fence);
+	return timeout;
 }
 
 /**
  * vfio_pci_buf_wait_importers - wait until no importer reaches the buffer
- * @buf: a buffer whose importers have been told
- */
-void vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf)
-{
-	if (!buf->provider)
-		return;
-
-	vfio_pci_buf_wait_fences(buf);
-	wait_var_event(&buf->nr_dma_maps, !atomic_read(&buf->nr_dma_maps));
-}
-
-/**
- * vfio_pci_buf_wait_importers_killable - the same, for one who may be killed
- * @buf: a buffer whose importers have been told
+ * @buf: a buffer whose importers have been notified of a loss
+ * @task_state: TASK_KILLABLE or TASK_UNINTERRUPTIBLE
+ * @timeout: in jiffies, at least 1
  *
- * The wait for fences is bounded and cannot be killed, that for mappings can.
+ * Hold no lock that anybody else needs.
  *
- * Return: 0 or -ERESTARTSYS.
+ * Return: what is left of @timeout and at least 1; 0 when importers are left;
+ * -ERESTARTSYS when the caller is killed.
  */
-int vfio_pci_buf_wait_importers_killable(struct vfio_pci_buf *buf)
+long vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf,
+				 unsigned int task_state, long timeout)
 {
-	if (!buf->provider)
-		return 0;
-
-	vfio_pci_buf_wait_fences(buf);
-	return wait_var_event_killable(&buf->nr_dma_maps,
-				       !atomic_read(&buf->nr_dma_maps));
-}
-
-/**
- * vfio_pci_buf_wait_importers_timeout - the same, for a while
- * @buf: a buffer whose importers have been told
- * @timeout: in jiffies
- *
- * Return: what is left of @timeout, 0 when there are importers still.
- */
-long vfio_pci_buf_wait_importers_timeout(struct vfio_pci_buf *buf, long timeout)
-{
-	if (!buf->provider)
+	if (!READ_ONCE(buf->nr_attached))
 		return timeout;
 
-	timeout = dma_resv_wait_timeout(&buf->resv, DMA_RESV_USAGE_BOOKKEEP,
-					false, timeout);
+	timeout = vfio_pci_buf_wait_fences(buf, task_state, timeout);
 	if (timeout <= 0)
-		return 0;
+		return timeout;
 
-	return wait_var_event_timeout(&buf->nr_dma_maps,
-				      !atomic_read(&buf->nr_dma_maps), timeout);
-}
+	if (!atomic_read(&buf->nr_dma_maps))
+		return timeout;
 
-/**
- * vfio_pci_buf_notify_resume - tell importers that access returns
- * @buf: the buffer, resv held
- *
- * They may map again once the caller has dropped resv.
- */
-void vfio_pci_buf_notify_resume(struct vfio_pci_buf *buf)
-{
-	dma_resv_assert_held(&buf->resv);
-
-	if (buf->provider && buf->dmabuf)
-		dma_buf_invalidate_mappings(buf->dmabuf);
+	return ___wait_var_event(&buf->nr_dma_maps,
+				 ___wait_cond_timeout(!atomic_read(&buf->nr_dma_maps)),
+				 task_state, 0, timeout,
+				 __ret = schedule_timeout(__ret));
 }
 
 #ifdef CONFIG_VFIO_PCI_DMABUF
@@ -203,8 +332,11 @@ void vfio_pci_buf_notify_resume(struct vfio_pci_buf *buf)
  * The private agreement of vfio-pci and iommufd: one range of MMIO, and an
  * invalidate_mappings from here on means that it is gone for good.
  *
- * Return: 0, -EOPNOTSUPP for another exporter or several ranges, -ENODEV when
- * there is no access now.
+ * iommufd does not say whether it is going to map for writing, so a buffer that
+ * may not be written is refused.
+ *
+ * Return: 0, -EOPNOTSUPP for another exporter or several ranges, -EACCES for a
+ * read-only buffer, -ENODEV when there is no access now.
  */
 int vfio_pci_dma_buf_iommufd_map(struct dma_buf_attachment *attachment,
 				 struct phys_vec *phys)
@@ -217,7 +349,10 @@ int vfio_pci_dma_buf_iommufd_map(struct dma_buf_attachment *attachment,
 		return -EOPNOTSUPP;
 
 	buf = attachment->dmabuf->priv;
-	if (!vfio_pci_buf_is_live(buf))
+	if (buf->rights != (FMODE_READ | FMODE_WRITE))
+		return -EACCES;
+
+	if (!vfio_pci_buf_is_mappable(buf))
 		return -ENODEV;
 
 	if (buf->layout.nr != 1)

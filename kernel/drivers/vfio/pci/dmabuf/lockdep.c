@@ -16,11 +16,8 @@
 static void vfio_pci_prime_mmap(struct mm_struct *mm, struct vfio_pci_buf *buf)
 {
 	mmap_read_lock(mm);
-	down_read(&buf->fault_lock);
-	/* Page tables. */
-	fs_reclaim_acquire(GFP_KERNEL);
-	fs_reclaim_release(GFP_KERNEL);
-	up_read(&buf->fault_lock);
+	read_lock(&buf->fault_lock);
+	read_unlock(&buf->fault_lock);
 	spin_lock(&buf->list->lock);
 	spin_unlock(&buf->list->lock);
 	mmap_read_unlock(mm);
@@ -45,13 +42,25 @@ static void vfio_pci_prime_transition(struct mm_struct *mm,
 	spin_lock(&buf->list->lock);
 	spin_unlock(&buf->list->lock);
 
-	dma_resv_lock(&buf->resv, NULL);
-	down_write(&buf->fault_lock);
-	up_write(&buf->fault_lock);
-	dma_resv_unlock(&buf->resv);
+	write_lock(&buf->fault_lock);
+	write_unlock(&buf->fault_lock);
 	mutex_unlock(&vdev->access_lock);
 
 	up_write(&vdev->memory_lock);
+}
+
+/*
+ * An importer holds resv for as long as it likes, so nobody takes it under
+ * access_lock. Lockdep knows no "never": the opposite order, which nobody uses,
+ * says it.
+ */
+static void vfio_pci_prime_importer(struct vfio_pci_core_device *vdev,
+				    struct vfio_pci_buf *buf)
+{
+	dma_resv_lock(&buf->resv, NULL);
+	mutex_lock(&vdev->access_lock);
+	mutex_unlock(&vdev->access_lock);
+	dma_resv_unlock(&buf->resv);
 }
 
 /**
@@ -71,6 +80,7 @@ void vfio_pci_buf_prime_lockdep(void)
 		if (current->mm)
 			vfio_pci_prime_mmap(current->mm, buf);
 		vfio_pci_prime_transition(current->mm, vdev, buf);
+		vfio_pci_prime_importer(vdev, buf);
 	}
 
 	if (buf)

@@ -42,8 +42,8 @@ int vfio_pci_core_feature_dma_buf_memattr(struct vfio_pci_core_device *vdev,
 
 	/* Before the descriptor: a value can be probed for with none. */
 	switch (req.memattr) {
-	case VFIO_DEVICE_DMA_BUF_MEMATTR_NC:
-	case VFIO_DEVICE_DMA_BUF_MEMATTR_WC:
+	case VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_NC:
+	case VFIO_DEVICE_FEATURE_DMA_BUF_MEMATTR_WC:
 		break;
 	default:
 		return -ENOENT;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Resets and error recoveries that VFIO did not start: sysfs, another owner of
- * the bus, AER. The PCI core tells of them in two calls, and between them a hold
- * keeps access back; see vfio_pci_access_settle().
+ * the bus, AER. The PCI core announces and ends them by two calls, and between
+ * them a hold blocks access; see vfio_pci_access_recompute().
  *
  * The calls come with the device locked, of a reset with its configuration space
  * blocked, of AER with pci_bus_sem held. A transition of VFIO's waits for the
  * latter two under memory_lock, so no call may take that: access_lock is enough.
- * A transition that runs meanwhile derives the state at its end. The core tells
- * of the resets that VFIO starts, too, in the middle of such a transition.
+ * A transition that runs meanwhile derives the state at its end. The core makes
+ * these calls for the resets that VFIO starts, too, inside such a transition.
  */
 #include <linux/export.h>
 #include <linux/pci.h>
@@ -18,8 +18,8 @@
 #include "access.h"
 #include "buf.h"
 
-/* For importers that do not let go, with the device locked. */
-#define VFIO_PCI_RESET_PATIENCE		(5 * HZ)
+/* For importers that keep a mapping, with the device locked. */
+#define VFIO_PCI_RESET_TIMEOUT		(5 * HZ)
 
 static void vfio_pci_access_hold(struct vfio_pci_core_device *vdev, u8 hold)
 {
@@ -29,7 +29,7 @@ static void vfio_pci_access_hold(struct vfio_pci_core_device *vdev, u8 hold)
 	if (vdev->access_running)
 		vfio_pci_access_set(vdev, VFIO_PCI_BUF_QUIESCING);
 	else
-		vfio_pci_access_settle(vdev);
+		vfio_pci_access_recompute(vdev);
 }
 
 static void vfio_pci_access_release(struct vfio_pci_core_device *vdev, u8 hold)
@@ -37,9 +37,17 @@ static void vfio_pci_access_release(struct vfio_pci_core_device *vdev, u8 hold)
 	lockdep_assert_held(&vdev->access_lock);
 
 	vdev->access_holds &= ~hold;
-	/* While none runs, what a state derives from does not change. */
-	if (!vdev->access_running)
-		vfio_pci_access_settle(vdev);
+	vfio_pci_access_recompute(vdev);
+}
+
+/* Drops access_lock and notifies importers. */
+static void vfio_pci_access_unlock_notify(struct vfio_pci_core_device *vdev)
+{
+	struct vfio_pci_buf_list *list = vfio_pci_access_unlock(vdev);
+
+	vfio_pci_access_notify(list);
+	if (list)
+		vfio_pci_buf_list_put(list);
 }
 
 /**
@@ -47,51 +55,63 @@ static void vfio_pci_access_release(struct vfio_pci_core_device *vdev, u8 hold)
  * @pdev: the device
  *
  * On return no CPU can reach a BAR; faults wait for vfio_pci_core_reset_done().
- * Importers have been told, and been given some seconds to let go.
+ * Importers have been notified, and been given some seconds to unmap.
  */
 void vfio_pci_core_reset_prepare(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
-	long patience = VFIO_PCI_RESET_PATIENCE;
-	struct vfio_pci_buf *buf = NULL;
+	long timeout = VFIO_PCI_RESET_TIMEOUT;
 	struct vfio_pci_buf_list *list;
 
 	mutex_lock(&vdev->access_lock);
 	vfio_pci_access_hold(vdev, VFIO_PCI_ACCESS_RESET);
-	list = vdev->buf_list;
-	if (list)
-		kref_get(&list->kref);
-	mutex_unlock(&vdev->access_lock);
+	/* Our own transition has waited, and holds memory_lock now. */
+	if (READ_ONCE(vdev->access_thread) == current) {
+		mutex_unlock(&vdev->access_lock);
+		return;
+	}
 
+	list = vfio_pci_access_unlock(vdev);
 	if (!list)
 		return;
 
-	while ((buf = vfio_pci_buf_next(list, buf))) {
-		patience = vfio_pci_buf_wait_importers_timeout(buf, patience);
-		if (!patience) {
-			pci_warn(pdev, "an importer of a DMABUF stays through a reset\n");
-			vfio_pci_buf_put(buf);
-			break;
-		}
-	}
+	vfio_pci_access_notify(list);
+	if (vfio_pci_access_wait(list, TASK_UNINTERRUPTIBLE, &timeout))
+		pci_warn(pdev, "an importer of a DMABUF stays through a reset\n");
 	vfio_pci_buf_list_put(list);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_prepare);
 
+/*
+ * Some recoveries never call ->resume(): CXL's of a restricted host, which
+ * leaves error_state alone, and s390's of a function that a user owns, which
+ * leaves it frozen. There a reset ends the recovery. In all others a reset is a
+ * part of the recovery, or somebody's idea in the middle of it.
+ */
+static bool vfio_pci_reset_ends_recovery(struct pci_dev *pdev)
+{
+	return IS_ENABLED(CONFIG_S390) || !pci_channel_offline(pdev);
+}
+
 /**
  * vfio_pci_core_reset_done - pci_error_handlers.reset_done
  * @pdev: the device, its configuration restored as far as it could be
- *
- * Ends an error recovery as well: of some nobody tells the end.
  */
 void vfio_pci_core_reset_done(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
+	u8 hold = VFIO_PCI_ACCESS_RESET;
+
+	if (vfio_pci_reset_ends_recovery(pdev))
+		hold |= VFIO_PCI_ACCESS_FROZEN;
 
 	mutex_lock(&vdev->access_lock);
-	vfio_pci_access_release(vdev, VFIO_PCI_ACCESS_RESET |
-				      VFIO_PCI_ACCESS_FROZEN);
-	mutex_unlock(&vdev->access_lock);
+	vfio_pci_access_release(vdev, hold);
+	/* Our own transition notifies at its end, without memory_lock. */
+	if (READ_ONCE(vdev->access_thread) == current)
+		mutex_unlock(&vdev->access_lock);
+	else
+		vfio_pci_access_unlock_notify(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
 
@@ -101,13 +121,13 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
  * @state: of its channel
  *
  * From a frozen channel until vfio_pci_core_aer_resume(), or until recovery is
- * given up, which is told as a permanent failure, a BAR does not answer and
- * faults get SIGBUS. What a recovery that was given up leaves is, as in stock
+ * given up, which comes as a permanent failure, a BAR does not answer and faults
+ * get SIGBUS. After a recovery that was given up the device is, as in stock
  * Linux, for the user to reset.
  *
- * Importers are told and not waited for: this may be called in a walk of the bus
- * that has to reach an importer's device first, and a frozen channel lets no DMA
- * through.
+ * Importers are notified and not waited for: this may be called in a walk of the
+ * bus that has to reach an importer's device first, and a frozen channel lets no
+ * DMA through.
  */
 void vfio_pci_access_error(struct vfio_pci_core_device *vdev,
 			   pci_channel_state_t state)
@@ -117,13 +137,16 @@ void vfio_pci_access_error(struct vfio_pci_core_device *vdev,
 		vfio_pci_access_hold(vdev, VFIO_PCI_ACCESS_FROZEN);
 	else if (state == pci_channel_io_perm_failure)
 		vfio_pci_access_release(vdev, VFIO_PCI_ACCESS_FROZEN);
-	mutex_unlock(&vdev->access_lock);
+	vfio_pci_access_unlock_notify(vdev);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_error);
 
 /**
  * vfio_pci_core_aer_resume - pci_error_handlers.resume
  * @pdev: the device
+ *
+ * The bus above may have been reset and the device not restored: access comes
+ * back when its command register says so.
  */
 void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 {
@@ -131,7 +154,7 @@ void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 
 	mutex_lock(&vdev->access_lock);
 	vfio_pci_access_release(vdev, VFIO_PCI_ACCESS_FROZEN);
-	mutex_unlock(&vdev->access_lock);
+	vfio_pci_access_unlock_notify(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);
 

@@ -15,11 +15,12 @@
 #include "trace.h"
 
 /**
- * vfio_pci_buf_set_state - flip the state, and nothing else
+ * vfio_pci_buf_set_state - set the state, and nothing else
  * @buf: the buffer
  * @state: the new state
  *
- * When this returns, no fault that saw the old state is still running.
+ * When this returns, no fault that saw the old state is still inserting. A full
+ * barrier stands between the new state and what the caller looks at next.
  *
  * Return: 0, or -EBADFD when the buffer is revoked; it stays so.
  */
@@ -28,49 +29,36 @@ int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,
 {
 	enum vfio_pci_buf_state old;
 
-	down_write(&buf->fault_lock);
+	write_lock(&buf->fault_lock);
 	old = buf->state;
 	if (old != VFIO_PCI_BUF_REVOKED)
 		WRITE_ONCE(buf->state, state);
-	up_write(&buf->fault_lock);
+	write_unlock(&buf->fault_lock);
 
 	if (old != state && old != VFIO_PCI_BUF_REVOKED)
 		trace_state(buf, old, state);
 
-	if (old == VFIO_PCI_BUF_QUIESCING) {
-		/* Orders the state before the look for a waiter. */
-		smp_mb();
+	/* The state before the look for a waiter, and for attachments. */
+	smp_mb();
+	if (old == VFIO_PCI_BUF_QUIESCING)
 		wake_up_var(&buf->state);
-	}
 
 	return old == VFIO_PCI_BUF_REVOKED ? -EBADFD : 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_state);
 
 /**
- * vfio_pci_buf_sweep - unmap the buffer from every process
+ * vfio_pci_buf_zap - unmap the buffer from every process
  * @buf: a buffer that is not live any more
  *
- * The address space is the buffer's own, so all of it is swept, whatever the
+ * The address space is the buffer's own, so all of it is zapped, whatever the
  * offsets of the VMAs are, and no other buffer is touched.
  */
-void vfio_pci_buf_sweep(struct vfio_pci_buf *buf)
+void vfio_pci_buf_zap(struct vfio_pci_buf *buf)
 {
 	lockdep_assert_not_held(&buf->fault_lock);
 
 	unmap_mapping_range(buf->inode->i_mapping, 0, 0, true);
-}
-
-/**
- * vfio_pci_buf_resume - give access back, unless the buffer is revoked
- * @buf: the buffer
- */
-void vfio_pci_buf_resume(struct vfio_pci_buf *buf)
-{
-	dma_resv_lock(&buf->resv, NULL);
-	if (!vfio_pci_buf_set_state(buf, VFIO_PCI_BUF_LIVE))
-		vfio_pci_buf_notify_resume(buf);
-	dma_resv_unlock(&buf->resv);
 }
 
 #ifdef CONFIG_VFIO_PCI_DMABUF
@@ -80,25 +68,22 @@ void vfio_pci_buf_resume(struct vfio_pci_buf *buf)
  */
 static int vfio_pci_buf_revoke(struct vfio_pci_buf *buf)
 {
-	int ret;
-
-	ret = vfio_pci_buf_set_state(buf, VFIO_PCI_BUF_REVOKED);
-
-	/*
-	 * Also by one who comes second: the first may not have got so far, and
-	 * an answer that the buffer is revoked must be true of its mappings.
-	 */
-	vfio_pci_buf_sweep(buf);
-	if (ret)
-		return ret;
-
-	vfio_pci_buf_invalidate_importers(buf);
+	int first = vfio_pci_buf_set_state(buf, VFIO_PCI_BUF_REVOKED);
+	long left;
 
 	/*
-	 * Nothing is undone if the caller is killed while it waits: the buffer
-	 * is revoked, the importers have been told.
+	 * A second caller does all of it, too: the first may not have got so
+	 * far, or was killed, and an answer that the buffer is revoked must be
+	 * true of its mappings and importers.
 	 */
-	return vfio_pci_buf_wait_importers_killable(buf);
+	vfio_pci_buf_zap(buf);
+	vfio_pci_buf_notify_importers(buf);
+	left = vfio_pci_buf_wait_importers(buf, TASK_KILLABLE,
+					   vfio_pci_importer_timeout());
+	if (left <= 0)
+		return left ?: -ETIMEDOUT;
+
+	return first;
 }
 
 /**
@@ -111,7 +96,9 @@ static int vfio_pci_buf_revoke(struct vfio_pci_buf *buf)
  * See include/uapi/linux/vfio.h for what the user is promised.
  *
  * Return: 0 or a negative errno. On error nothing has changed, but for
- * -ERESTARTSYS, which only a killed caller gets: the buffer is revoked then.
+ * -ETIMEDOUT and for -ERESTARTSYS, which only a killed caller gets: the buffer
+ * is revoked then, importers have been notified, and one still holds a mapping
+ * that it had. Another call waits on.
  */
 int vfio_pci_core_feature_dma_buf_revoke(struct vfio_pci_core_device *vdev,
 					 u32 flags, void __user *arg,

@@ -115,8 +115,7 @@ TRACE_EVENT(mmap,
 	TP_printk("device=%s bar=%u buf=%llu offset=0x%llx addr=0x%lx-0x%lx memattr=%s",
 		  __get_str(device), __entry->bar, __entry->ino,
 		  __entry->offset, __entry->start, __entry->end,
-		  __entry->memattr == VFIO_DEVICE_DMA_BUF_MEMATTR_WC ? "wc" :
-								      "nc")
+		  __entry->memattr ? "wc" : "nc")
 );
 
 /* A fault that found the buffer in this state; order is that of the leaf. */
