@@ -149,7 +149,7 @@ static struct phys_vec *vfio_pci_buf_new_vecs(u32 nr)
  * @nr: number of ranges, from 1 to VFIO_PCI_BUF_MAX_RANGES
  *
  * The room belongs to the buffer and is charged to the caller's memory cgroup.
- * Fill it in and call vfio_pci_buf_set_layout().
+ * Fill it in and call vfio_pci_buf_set_layout(), or build the layout.
  *
  * Return: an array of @nr, uninitialised, or NULL without memory.
  */
@@ -160,28 +160,39 @@ struct phys_vec *vfio_pci_buf_alloc_vecs(struct vfio_pci_buf *buf, u32 nr)
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_alloc_vecs);
 
-/* The offsets of the index lie behind @nr ranges. */
-static void vfio_pci_buf_init_layout(struct vfio_pci_buf *buf,
-				     struct phys_vec *vecs, u32 nr)
+/**
+ * vfio_pci_buf_build_layout - begin to say which memory the buffer is made of
+ * @buf: a buffer with room for ranges, see vfio_pci_buf_alloc_vecs()
+ * @nr: number of ranges, as given there
+ *
+ * Return: the builder. Add @nr ranges, then vfio_pci_buf_finish_layout().
+ */
+struct vfio_pci_layout_builder
+vfio_pci_buf_build_layout(struct vfio_pci_buf *buf, u32 nr)
 {
-	u64 *index = vfio_pci_layout_index_len(nr) ? (u64 *)(vecs + nr) : NULL;
+	struct phys_vec *vecs = buf->layout.vecs;
 
-	vfio_pci_layout_init(&buf->layout, vecs, index, nr);
+	/* The offsets of the index lie behind the ranges. */
+	return vfio_pci_layout_begin(vecs, vfio_pci_layout_index_len(nr) ?
+					   (u64 *)(vecs + nr) : NULL);
 }
 
 /**
- * vfio_pci_buf_set_layout - say which memory the buffer is made of
- * @buf: a buffer whose array of vfio_pci_buf_alloc_vecs() is filled in
- * @nr: number of ranges, as given there; none is empty, and the sum fits a u64
+ * vfio_pci_buf_finish_layout - the ranges of the buffer are complete
+ * @buf: the buffer
+ * @builder: from vfio_pci_buf_build_layout(), all ranges added
+ * @nr: number of ranges, as given there
  *
- * Gives back the memory of ranges that are joined to their neighbours.
+ * Gives back the memory of ranges that were joined to their neighbours.
  */
-void vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, u32 nr)
+void vfio_pci_buf_finish_layout(struct vfio_pci_buf *buf,
+				const struct vfio_pci_layout_builder *builder,
+				u32 nr)
 {
-	struct phys_vec *vecs = buf->layout.vecs, *copy;
+	struct phys_vec *vecs = builder->vecs, *copy;
 	u32 left;
 
-	vfio_pci_buf_init_layout(buf, vecs, nr);
+	vfio_pci_layout_done(builder, &buf->layout);
 	left = buf->layout.nr;
 	if (left == nr)
 		return;
@@ -196,8 +207,26 @@ void vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, u32 nr)
 			return;
 		memcpy(copy, vecs, left * sizeof(*copy));
 	}
-	vfio_pci_buf_init_layout(buf, copy, left);
+	vfio_pci_layout_init(&buf->layout, copy,
+			     vfio_pci_layout_index_len(left) ?
+			     (u64 *)(copy + left) : NULL, left);
 	kvfree(vecs);
+}
+
+/**
+ * vfio_pci_buf_set_layout - say which memory the buffer is made of
+ * @buf: a buffer whose array of vfio_pci_buf_alloc_vecs() is filled in
+ * @nr: number of ranges, as given there; none is empty, and the sum fits a u64
+ */
+void vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, u32 nr)
+{
+	struct vfio_pci_layout_builder b = vfio_pci_buf_build_layout(buf, nr);
+	struct phys_vec *vecs = buf->layout.vecs;
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		vfio_pci_layout_add(&b, vecs[i].paddr, vecs[i].len);
+	vfio_pci_buf_finish_layout(buf, &b, nr);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_set_layout);
 

@@ -212,6 +212,11 @@ extern const struct dma_buf_ops vfio_pci_bar_dma_ops;
 struct vfio_pci_buf_list *vfio_pci_buf_list_alloc(const char *device);
 struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list);
 struct phys_vec *vfio_pci_buf_alloc_vecs(struct vfio_pci_buf *buf, u32 nr);
+struct vfio_pci_layout_builder
+vfio_pci_buf_build_layout(struct vfio_pci_buf *buf, u32 nr);
+void vfio_pci_buf_finish_layout(struct vfio_pci_buf *buf,
+				const struct vfio_pci_layout_builder *builder,
+				u32 nr);
 void vfio_pci_buf_set_layout(struct vfio_pci_buf *buf, u32 nr);
 int vfio_pci_buf_make_dmabuf(struct vfio_pci_buf *buf,
 			     const struct dma_buf_ops *ops, int open_flags,

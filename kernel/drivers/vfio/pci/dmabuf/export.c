@@ -86,98 +86,152 @@ int vfio_pci_core_get_dmabuf_phys(struct vfio_pci_core_device *vdev,
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_get_dmabuf_phys);
 
-static void vfio_pci_export_complain(struct vfio_pci_core_device *vdev,
-				     const struct vfio_device_feature_dma_buf *req,
-				     const struct vfio_region_dma_range *ranges,
-				     u32 i, const char *why)
+/* What a list of ranges has come to so far. */
+struct vfio_pci_ranges_sum {
+	size_t size;
+	u64 bits;
+	bool bad;
+};
+
+static inline void vfio_pci_sum_range(struct vfio_pci_ranges_sum *sum,
+				      const struct vfio_region_dma_range *range)
 {
-	dev_dbg_ratelimited(&vdev->pdev->dev,
-			    "DMA_BUF of BAR %u: range %u of %u, offset 0x%llx length 0x%llx, %s\n",
-			    req->region_index, i, req->nr_ranges,
-			    ranges[i].offset, ranges[i].length, why);
-}
-
-/* For the message alone: which range get_dmabuf_phys has refused. */
-static void vfio_pci_complain_outside(struct vfio_pci_core_device *vdev,
-				      const struct vfio_device_feature_dma_buf *req,
-				      const struct vfio_region_dma_range *ranges)
-{
-	u64 len = pci_resource_len(vdev->pdev, req->region_index);
-	u32 i;
-
-	for (i = 0; i < req->nr_ranges; i++) {
-		if (ranges[i].offset > len ||
-		    ranges[i].length > len - ranges[i].offset) {
-			vfio_pci_export_complain(vdev, req, ranges, i,
-						 "ends behind the BAR");
-			return;
-		}
-	}
-}
-
-/* For the message alone: the first range that vfio_pci_check_ranges() refuses. */
-static void vfio_pci_complain_ranges(struct vfio_pci_core_device *vdev,
-				     const struct vfio_device_feature_dma_buf *req,
-				     const struct vfio_region_dma_range *ranges)
-{
-	size_t size = 0;
-	u32 i;
-
-	for (i = 0; i < req->nr_ranges; i++) {
-		if (!ranges[i].length || !PAGE_ALIGNED(ranges[i].offset) ||
-		    !PAGE_ALIGNED(ranges[i].length)) {
-			vfio_pci_export_complain(vdev, req, ranges, i,
-						 "is empty or not whole pages");
-			return;
-		}
-
-		if (check_add_overflow(size, ranges[i].length, &size) ||
-		    (u64)size & DMA_IOVA_USE_SWIOTLB) {
-			vfio_pci_export_complain(vdev, req, ranges, i,
-						 "makes the sum too large");
-			return;
-		}
-	}
+	sum->bits |= range->offset | range->length;
+	sum->bad |= !range->length;
+	sum->bad |= check_add_overflow(sum->size, range->length, &sum->size);
 }
 
 /* Whole pages, and a sum that a DMABUF and an IOVA allocator can bear. */
-static int vfio_pci_check_ranges(struct vfio_pci_core_device *vdev,
-				 const struct vfio_device_feature_dma_buf *req,
-				 const struct vfio_region_dma_range *ranges)
+static bool vfio_pci_sum_is_valid(const struct vfio_pci_ranges_sum *sum)
 {
-	bool bad = false;
-	size_t size = 0;
-	u64 bits = 0;
+	/* The top bit is a flag to dma_iova_try_alloc(). */
+	return !sum->bad && PAGE_ALIGNED(sum->bits) &&
+	       !((u64)sum->size & DMA_IOVA_USE_SWIOTLB);
+}
+
+/*
+ * For the message alone: which range is wrong. @ranges are @nr of the list from
+ * number @first on, @before is the sum of those in front of them, @limit the
+ * length of what they lie in.
+ */
+static void vfio_pci_export_complain(struct vfio_pci_core_device *vdev,
+				     const struct vfio_device_feature_dma_buf *req,
+				     const struct vfio_region_dma_range *ranges,
+				     u32 first, u32 nr, size_t before,
+				     u64 limit)
+{
+	const char *why = NULL;
 	u32 i;
 
-	/* A quarter of a million may come: what can be, is looked at once. */
-	for (i = 0; i < req->nr_ranges; i++) {
-		bits |= ranges[i].offset | ranges[i].length;
-		bad |= !ranges[i].length;
-		bad |= check_add_overflow(size, ranges[i].length, &size);
+	for (i = 0; i < nr && !why; i++) {
+		u64 offset = ranges[i].offset, length = ranges[i].length;
+
+		if (!length || !PAGE_ALIGNED(offset) || !PAGE_ALIGNED(length))
+			why = "is empty or not whole pages";
+		else if (check_add_overflow(before, length, &before) ||
+			 (u64)before & DMA_IOVA_USE_SWIOTLB)
+			why = "makes the sum too large";
+		else if (offset > limit || length > limit - offset)
+			why = "ends behind the BAR";
 	}
 
-	/* The top bit is a flag to dma_iova_try_alloc(). */
-	if (!bad && PAGE_ALIGNED(bits) && !((u64)size & DMA_IOVA_USE_SWIOTLB))
-		return 0;
+	if (why)
+		dev_dbg_ratelimited(&vdev->pdev->dev,
+				    "DMA_BUF of BAR %u: range %u of %u, offset 0x%llx length 0x%llx, %s\n",
+				    req->region_index, first + i - 1,
+				    req->nr_ranges, ranges[i - 1].offset,
+				    ranges[i - 1].length, why);
+}
 
-	vfio_pci_complain_ranges(vdev, req, ranges);
-	return -EINVAL;
+/* Ranges that are read from user space at a time. */
+#define VFIO_PCI_RANGES_CHUNK	32
+
+/* copy_from_user() would count bytes; these are numbers of eight. */
+static int vfio_pci_read_ranges(struct vfio_region_dma_range *to,
+				const struct vfio_region_dma_range __user *from,
+				u32 nr)
+{
+	u32 i;
+
+	if (!user_read_access_begin(from, nr * sizeof(*from)))
+		return -EFAULT;
+	for (i = 0; i < nr; i++) {
+		unsafe_get_user(to[i].offset, &from[i].offset, fault);
+		unsafe_get_user(to[i].length, &from[i].length, fault);
+	}
+	user_read_access_end();
+	return 0;
+
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+/*
+ * Ranges of a BAR: read them, check them and build the layout in one pass. A
+ * driver with a get_dmabuf_phys of its own takes several.
+ */
+static int vfio_pci_export_bar(struct vfio_pci_core_device *vdev,
+			       struct vfio_pci_buf *buf,
+			       const struct vfio_device_feature_dma_buf *req,
+			       const struct vfio_region_dma_range __user *from,
+			       struct vfio_region_dma_range *first)
+{
+	struct vfio_pci_layout_builder b =
+		vfio_pci_buf_build_layout(buf, req->nr_ranges);
+	phys_addr_t start = pci_resource_start(vdev->pdev, req->region_index);
+	u64 limit = pci_resource_len(vdev->pdev, req->region_index);
+	struct vfio_region_dma_range ranges[VFIO_PCI_RANGES_CHUNK];
+	bool wraps = false, outside = false;
+	struct vfio_pci_ranges_sum sum = {};
+	u32 done, nr, i;
+
+	for (done = 0; done < req->nr_ranges; done += nr) {
+		size_t before = sum.size;
+
+		nr = min(req->nr_ranges - done, VFIO_PCI_RANGES_CHUNK);
+		if (vfio_pci_read_ranges(ranges, from + done, nr))
+			return -EFAULT;
+
+		if (!done)
+			*first = ranges[0];
+		for (i = 0; i < nr; i++) {
+			u64 end;
+
+			vfio_pci_sum_range(&sum, &ranges[i]);
+			wraps |= check_add_overflow(ranges[i].offset,
+						    ranges[i].length, &end);
+			outside |= end > limit;
+			vfio_pci_layout_add(&b, start + ranges[i].offset,
+					    ranges[i].length);
+		}
+
+		if (!vfio_pci_sum_is_valid(&sum) || wraps || outside) {
+			vfio_pci_export_complain(vdev, req, ranges, done, nr,
+						 before, limit);
+			return vfio_pci_sum_is_valid(&sum) && wraps ?
+			       -EOVERFLOW : -EINVAL;
+		}
+	}
+
+	buf->provider = pcim_p2pdma_provider(vdev->pdev, req->region_index);
+	if (!buf->provider)
+		return -EINVAL;
+
+	buf->cpu_mappable = true;
+	vfio_pci_buf_finish_layout(buf, &b, req->nr_ranges);
+	return 0;
 }
 
 /*
  * A driver's get_dmabuf_phys may name memory of its own outside the BAR, which
  * wants other attributes than a BAR and other care than our fault takes.
  */
-static bool vfio_pci_vecs_in_bar(struct vfio_pci_core_device *vdev, int bar,
+static bool vfio_pci_vecs_in_bar(struct pci_dev *pdev, int bar,
 				 const struct phys_vec *vecs, u32 nr)
 {
-	struct resource *res = &vdev->pdev->resource[bar];
+	struct resource *res = &pdev->resource[bar];
 	u32 i;
-
-	/* The core's own has checked just that. */
-	if (vdev->pci_ops->get_dmabuf_phys == vfio_pci_core_get_dmabuf_phys)
-		return true;
 
 	for (i = 0; i < nr; i++) {
 		if (vecs[i].paddr < res->start ||
@@ -186,6 +240,46 @@ static bool vfio_pci_vecs_in_bar(struct vfio_pci_core_device *vdev, int bar,
 	}
 
 	return true;
+}
+
+/* Ranges that a driver of its own places in memory. */
+static int vfio_pci_export_placed(struct vfio_pci_core_device *vdev,
+				  struct vfio_pci_buf *buf,
+				  const struct vfio_device_feature_dma_buf *req,
+				  const struct vfio_region_dma_range __user *from,
+				  struct vfio_region_dma_range *first)
+{
+	struct vfio_region_dma_range *ranges;
+	struct phys_vec *vecs = buf->layout.vecs;
+	struct vfio_pci_ranges_sum sum = {};
+	u64 limit = U64_MAX;
+	int ret = -EINVAL;
+	u32 i;
+
+	ranges = vmemdup_array_user(from, req->nr_ranges, sizeof(*ranges));
+	if (IS_ERR(ranges))
+		return PTR_ERR(ranges);
+
+	*first = ranges[0];
+	for (i = 0; i < req->nr_ranges; i++)
+		vfio_pci_sum_range(&sum, &ranges[i]);
+	if (vfio_pci_sum_is_valid(&sum)) {
+		limit = pci_resource_len(vdev->pdev, req->region_index);
+		ret = vdev->pci_ops->get_dmabuf_phys(vdev, &buf->provider,
+						     req->region_index, vecs,
+						     ranges, req->nr_ranges);
+	}
+	if (ret)
+		vfio_pci_export_complain(vdev, req, ranges, 0, req->nr_ranges,
+					 0, limit);
+	kvfree(ranges);
+	if (ret)
+		return ret;
+
+	buf->cpu_mappable = vfio_pci_vecs_in_bar(vdev->pdev, req->region_index,
+						 vecs, req->nr_ranges);
+	vfio_pci_buf_set_layout(buf, req->nr_ranges);
+	return 0;
 }
 
 /* Return: behind the last digit. @to has room for sixteen. */
@@ -234,36 +328,30 @@ static void vfio_pci_export_name(char name[DMA_BUF_NAME_LEN],
 static struct vfio_pci_buf *
 vfio_pci_export(struct vfio_pci_core_device *vdev,
 		const struct vfio_device_feature_dma_buf *req,
-		struct vfio_region_dma_range *ranges)
+		const struct vfio_region_dma_range __user *from)
 {
 	char name[DMA_BUF_NAME_LEN] = "";
+	struct vfio_region_dma_range first;
 	struct vfio_pci_buf *buf;
-	struct phys_vec *vecs;
-	int ret;
+	int ret = -ENOMEM;
 
 	buf = vfio_pci_buf_alloc(vdev->buf_list);
 	if (!buf)
-		return ERR_PTR(-ENOMEM);
+		return ERR_PTR(ret);
 
-	ret = -ENOMEM;
-	vecs = vfio_pci_buf_alloc_vecs(buf, req->nr_ranges);
-	if (!vecs)
+	if (!vfio_pci_buf_alloc_vecs(buf, req->nr_ranges))
 		goto put;
 
 	buf->bar = req->region_index;
-	ret = vdev->pci_ops->get_dmabuf_phys(vdev, &buf->provider,
-					     req->region_index, vecs, ranges,
-					     req->nr_ranges);
-	if (ret) {
-		vfio_pci_complain_outside(vdev, req, ranges);
+	if (vdev->pci_ops->get_dmabuf_phys == vfio_pci_core_get_dmabuf_phys)
+		ret = vfio_pci_export_bar(vdev, buf, req, from, &first);
+	else
+		ret = vfio_pci_export_placed(vdev, buf, req, from, &first);
+	if (ret)
 		goto put;
-	}
 
-	buf->cpu_mappable = vfio_pci_vecs_in_bar(vdev, req->region_index, vecs,
-						 req->nr_ranges);
-	vfio_pci_buf_set_layout(buf, req->nr_ranges);
 	vfio_pci_export_name(name, buf->list->device, req->region_index,
-			     ranges);
+			     &first);
 	ret = vfio_pci_buf_publish(buf, &vfio_pci_buf_dma_ops, req->open_flags,
 				   name);
 	if (ret)
@@ -320,7 +408,6 @@ int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 				  size_t argsz)
 {
 	struct vfio_device_feature_dma_buf req = {};
-	struct vfio_region_dma_range one, *ranges = &one;
 	struct vfio_pci_buf *buf;
 	int ret;
 
@@ -346,18 +433,7 @@ int vfio_pci_core_feature_dma_buf(struct vfio_pci_core_device *vdev, u32 flags,
 	    IS_ERR(vfio_pci_core_get_iomap(vdev, req.region_index)))
 		return -ENODEV;
 
-	if (req.nr_ranges > 1)
-		ranges = vmemdup_array_user(&arg->dma_ranges, req.nr_ranges,
-					    sizeof(*ranges));
-	else if (copy_from_user(&one, &arg->dma_ranges, sizeof(one)))
-		return -EFAULT;
-	if (IS_ERR(ranges))
-		return PTR_ERR(ranges);
-
-	ret = vfio_pci_check_ranges(vdev, &req, ranges);
-	buf = ret ? ERR_PTR(ret) : vfio_pci_export(vdev, &req, ranges);
-	if (ranges != &one)
-		kvfree(ranges);
+	buf = vfio_pci_export(vdev, &req, arg->dma_ranges);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 

@@ -10,7 +10,7 @@
 #include "layout.h"
 
 /**
- * vfio_pci_layout_init - make a layout ready for vfio_pci_layout_find()
+ * vfio_pci_layout_init - make a layout of an array of ranges, in place
  * @layout: filled in
  * @vecs: ranges in buffer order, none empty, their sum within a u64; kept by
  *	reference
@@ -18,41 +18,17 @@
  *	may be NULL when that is 0
  * @nr: number of ranges, at least 1
  *
- * Joins neighbours that are adjacent in memory too, in place, so that a
- * boundary that is none in memory stops neither a huge leaf nor a search step.
- * @layout->nr is what is left at the front of @vecs.
+ * @layout->nr is what is left at the front of @vecs when neighbours are joined.
  */
 void vfio_pci_layout_init(struct vfio_pci_layout *layout,
 			  struct phys_vec *vecs, u64 *index, u32 nr)
 {
-	phys_addr_t paddr = vecs[0].paddr, end = paddr + vecs[0].len;
-	u64 size = 0;
-	u32 last = 0;
+	struct vfio_pci_layout_builder b = vfio_pci_layout_begin(vecs, index);
 	u32 i;
 
-	for (i = 1; i <= nr; i++) {
-		if (i < nr && vecs[i].paddr == end) {
-			end += vecs[i].len;
-			continue;
-		}
-
-		/* The run from paddr to end is range number last. */
-		vecs[last].paddr = paddr;
-		vecs[last].len = end - paddr;
-		if (index && !(last % VFIO_PCI_LAYOUT_STRIDE))
-			index[last / VFIO_PCI_LAYOUT_STRIDE] = size;
-		size += end - paddr;
-		last++;
-		if (i < nr) {
-			paddr = vecs[i].paddr;
-			end = paddr + vecs[i].len;
-		}
-	}
-
-	layout->size = size;
-	layout->nr = last;
-	layout->vecs = vecs;
-	layout->index = index;
+	for (i = 0; i < nr; i++)
+		vfio_pci_layout_add(&b, vecs[i].paddr, vecs[i].len);
+	vfio_pci_layout_done(&b, layout);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_layout_init);
 

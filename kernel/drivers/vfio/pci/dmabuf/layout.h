@@ -46,6 +46,22 @@ static inline u32 vfio_pci_layout_index_len(u32 nr)
 }
 
 /**
+ * struct vfio_pci_layout_builder - a layout that is being filled in
+ * @vecs: room for the ranges
+ * @index: room for the index, or NULL when none is needed
+ * @last: number of the last range so far; -1 before the first
+ * @end: physical address behind it
+ * @size: bytes so far
+ */
+struct vfio_pci_layout_builder {
+	struct phys_vec *vecs;
+	u64 *index;
+	u32 last;
+	phys_addr_t end;
+	u64 size;
+};
+
+/**
  * struct vfio_pci_extent - what surrounds one offset of a buffer
  * @paddr: physical address at the offset
  * @before: bytes before @paddr, contiguous in the buffer and in memory
@@ -81,6 +97,66 @@ struct vfio_pci_window {
 
 void vfio_pci_layout_init(struct vfio_pci_layout *layout,
 			  struct phys_vec *vecs, u64 *index, u32 nr);
+
+/**
+ * vfio_pci_layout_begin - begin to build a layout
+ * @vecs: room for as many ranges as will be added, kept by reference
+ * @index: room for vfio_pci_layout_index_len() of that number, kept by
+ *	reference; may be NULL when that is 0
+ *
+ * Return: a builder for vfio_pci_layout_add() and vfio_pci_layout_done().
+ */
+static inline struct vfio_pci_layout_builder
+vfio_pci_layout_begin(struct phys_vec *vecs, u64 *index)
+{
+	return (struct vfio_pci_layout_builder) {
+		.vecs = vecs,
+		.index = index,
+		.last = -1,
+		.end = ~(phys_addr_t)0,
+	};
+}
+
+/**
+ * vfio_pci_layout_add - add a range
+ * @b: the builder
+ * @paddr: where the range begins
+ * @len: its length, not 0
+ *
+ * Joins it to the one before if the two are adjacent in memory, so that a
+ * boundary that is none in memory stops neither a huge leaf nor a search step.
+ * A quarter of a million calls may come in a row: few instructions in each.
+ */
+static inline void vfio_pci_layout_add(struct vfio_pci_layout_builder *b,
+				       phys_addr_t paddr, u64 len)
+{
+	if (paddr == b->end) {
+		b->vecs[b->last].len += len;
+	} else {
+		b->last++;
+		if (!(b->last % VFIO_PCI_LAYOUT_STRIDE) && b->index)
+			b->index[b->last / VFIO_PCI_LAYOUT_STRIDE] = b->size;
+		b->vecs[b->last].paddr = paddr;
+		b->vecs[b->last].len = len;
+	}
+	b->end = paddr + len;
+	b->size += len;
+}
+
+/**
+ * vfio_pci_layout_done - the layout of what was added
+ * @b: the builder, to which at least one range was added
+ * @layout: filled in
+ */
+static inline void vfio_pci_layout_done(const struct vfio_pci_layout_builder *b,
+					struct vfio_pci_layout *layout)
+{
+	layout->size = b->size;
+	layout->nr = b->last + 1;
+	layout->vecs = b->vecs;
+	layout->index = b->index;
+}
+
 bool vfio_pci_layout_find(const struct vfio_pci_layout *layout, u64 offset,
 			  struct vfio_pci_extent *ext);
 bool vfio_pci_extent_holds_leaf(const struct vfio_pci_extent *ext, u64 addr,
