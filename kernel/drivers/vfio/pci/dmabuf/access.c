@@ -540,6 +540,7 @@ void vfio_pci_buf_list_close(struct vfio_pci_core_device *vdev)
 	vdev->buf_list = NULL;
 	mutex_unlock(&vdev->access_lock);
 
+	vfio_pci_bar_drop_idle(list);
 	vfio_pci_access_notify(list);
 	vfio_pci_access_wait_for_good(vdev, list);
 

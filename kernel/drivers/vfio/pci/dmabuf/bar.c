@@ -8,6 +8,11 @@
  * count reaches zero under list->lock and takes the buffer out of list->bars
  * there, so a buffer found under that lock has a file that may be taken.
  *
+ * The last buffer of a BAR that is unmapped is kept for the next mapping, whoever
+ * makes it, until the device is closed: a DMABUF with its file and inode costs
+ * half an mmap. It is kept by its file, keeps no device file, and is in the
+ * list like any other, so that its state is right when it is used again.
+ *
  * list->bars is a tree: a user may open a device as often as RLIMIT_NOFILE
  * and memory allow, and each of these files may map each BAR.
  */
@@ -20,6 +25,7 @@
 #include "../vfio_pci_priv.h"
 #include "access.h"
 #include "buf.h"
+#include "trace.h"
 
 /* What list->bars is ordered by. */
 struct vfio_pci_bar_key {
@@ -75,6 +81,35 @@ static struct vfio_pci_buf *vfio_pci_bar_find(struct vfio_pci_buf_list *list,
 	return buf;
 }
 
+/* Enter @buf in the tree, with the VMA that is being made as its first. */
+static void vfio_pci_bar_claim(struct vfio_pci_buf *buf, struct file *dev_file)
+{
+	lockdep_assert_held(&buf->list->lock);
+
+	buf->dev_file = get_file(dev_file);
+	vfio_pci_buf_count_vma(buf);
+	rb_add(&buf->bar_node, &buf->list->bars, vfio_pci_bar_less);
+}
+
+/* As vfio_pci_bar_find(), but a buffer of @bar that is not mapped now. */
+static struct vfio_pci_buf *vfio_pci_bar_reuse(struct vfio_pci_buf_list *list,
+					       struct file *dev_file, u8 bar)
+{
+	struct vfio_pci_buf *buf = list->idle_bars[bar];
+
+	lockdep_assert_held(&list->lock);
+
+	if (!buf)
+		return NULL;
+
+	/* The list's reference to the file becomes the VMA's. */
+	list->idle_bars[bar] = NULL;
+	vfio_pci_buf_set_owner(buf);
+	vfio_pci_bar_claim(buf, dev_file);
+	trace_export(buf);
+	return buf;
+}
+
 /* DEVICE/barN; mmap is too short a path for snprintf(). */
 static void vfio_pci_bar_name(char name[DMA_BUF_NAME_LEN], const char *device,
 			      u8 bar)
@@ -125,9 +160,7 @@ static struct vfio_pci_buf *vfio_pci_bar_create(struct vfio_pci_core_device *vde
 	other = vfio_pci_bar_find(list, dev_file, bar);
 	if (!other) {
 		vfio_pci_buf_enter(buf);
-		buf->dev_file = get_file(dev_file);
-		vfio_pci_buf_count_vma(buf);
-		rb_add(&buf->bar_node, &list->bars, vfio_pci_bar_less);
+		vfio_pci_bar_claim(buf, dev_file);
 	}
 	spin_unlock(&list->lock);
 
@@ -161,6 +194,8 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 
 	spin_lock(&list->lock);
 	buf = vfio_pci_bar_find(list, vma->vm_file, bar);
+	if (!buf)
+		buf = vfio_pci_bar_reuse(list, vma->vm_file, bar);
 	spin_unlock(&list->lock);
 
 	if (!buf) {
@@ -181,6 +216,27 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
 }
 
 /**
+ * vfio_pci_bar_drop_idle - the device is closed, nobody will map a BAR of it
+ * @list: its list
+ *
+ * Every BAR mapping keeps a device file, so none is left.
+ */
+void vfio_pci_bar_drop_idle(struct vfio_pci_buf_list *list)
+{
+	struct vfio_pci_buf *buf;
+	u8 bar;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		spin_lock(&list->lock);
+		buf = list->idle_bars[bar];
+		list->idle_bars[bar] = NULL;
+		spin_unlock(&list->lock);
+		if (buf)
+			dma_buf_put(buf->dmabuf);
+	}
+}
+
+/**
  * vfio_pci_buf_uncount_vma - a VMA goes; with the last of a BAR, the device file
  * @buf: its buffer
  *
@@ -189,17 +245,23 @@ int vfio_pci_bar_mmap(struct vfio_pci_core_device *vdev, unsigned int bar,
  */
 void vfio_pci_buf_uncount_vma(struct vfio_pci_buf *buf)
 {
+	struct vfio_pci_buf_list *list = buf->list;
 	struct file *dev_file = NULL;
 
-	if (!atomic_dec_and_lock(&buf->nr_vmas, &buf->list->lock))
+	if (!atomic_dec_and_lock(&buf->nr_vmas, &list->lock))
 		return;
 
 	/* An exported buffer has no device file and is in no tree. */
 	if (buf->dev_file) {
-		rb_erase(&buf->bar_node, &buf->list->bars);
+		rb_erase(&buf->bar_node, &list->bars);
 		swap(dev_file, buf->dev_file);
+		if (!list->idle_bars[buf->bar]) {
+			get_file(buf->dmabuf->file);
+			list->idle_bars[buf->bar] = buf;
+		}
+		trace_release(buf);
 	}
-	spin_unlock(&buf->list->lock);
+	spin_unlock(&list->lock);
 
 	if (dev_file)
 		fput(dev_file);

@@ -97,6 +97,16 @@ static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
 }
 
 /**
+ * vfio_pci_buf_set_owner - note for debugfs who made the buffer
+ * @buf: the buffer; current is its owner
+ */
+void vfio_pci_buf_set_owner(struct vfio_pci_buf *buf)
+{
+	buf->owner_pid = task_tgid_nr(current);
+	memcpy(buf->owner_comm, current->group_leader->comm, TASK_COMM_LEN);
+}
+
+/**
  * vfio_pci_buf_alloc - a buffer that nobody else can see yet
  * @list: the device's list
  *
@@ -118,8 +128,7 @@ struct vfio_pci_buf *vfio_pci_buf_alloc(struct vfio_pci_buf_list *list)
 	INIT_LIST_HEAD(&buf->node);
 	kref_get(&list->kref);
 	buf->list = list;
-	buf->owner_pid = task_tgid_nr(current);
-	memcpy(buf->owner_comm, current->group_leader->comm, TASK_COMM_LEN);
+	vfio_pci_buf_set_owner(buf);
 
 	return buf;
 }
@@ -332,7 +341,9 @@ static void vfio_pci_buf_last_put(struct kref *kref)
 
 	/* One that was never in the list was never announced. */
 	if (!list_empty(&buf->node)) {
-		trace_release(buf);
+		/* A BAR buffer has said so when its last VMA went. */
+		if (buf->exported)
+			trace_release(buf);
 		spin_lock(&buf->list->lock);
 		list_del(&buf->node);
 		spin_unlock(&buf->list->lock);

@@ -60,6 +60,7 @@
 #include <linux/gfp.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/pci.h>
 #include <linux/rbtree.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
@@ -113,6 +114,8 @@ enum vfio_pci_buf_state {
  * @bufs: every buffer that has not lost its last reference, newest first, so
  *	that a walk does not meet what is added behind its back
  * @bars: the BAR buffers that are mapped now, by device file and BAR
+ * @idle_bars: of each BAR one buffer that is not mapped now, or NULL; holds the
+ *	DMABUF's file
  * @state: what a new buffer starts with. Changes under access_lock as well,
  *	so whoever holds that may read it.
  * @nr_attached: attachments of importers to all buffers. Increased before the
@@ -130,6 +133,7 @@ struct vfio_pci_buf_list {
 	spinlock_t lock;	/* the lists, the state, VMA counts */
 	struct list_head bufs;
 	struct rb_root bars;
+	struct vfio_pci_buf *idle_bars[PCI_STD_NUM_BARS];
 	enum vfio_pci_buf_state state;
 	atomic_t nr_attached;
 	struct dentry *debugfs;
@@ -175,7 +179,8 @@ struct vfio_pci_buf_list {
  *	A scalar that any thread may write; no lock orders it with an mmap.
  * @bar: the BAR, constant
  * @exported: made by VFIO_DEVICE_FEATURE_DMA_BUF, constant
- * @owner_pid: process that made it, as the initial namespace counts; constant
+ * @owner_pid: process that made it, as the initial namespace counts; of a BAR
+ *	buffer the one that mapped it first. For people to read.
  * @owner_comm: its name then
  */
 struct vfio_pci_buf {
@@ -225,6 +230,7 @@ void vfio_pci_buf_enter(struct vfio_pci_buf *buf);
 int vfio_pci_buf_publish(struct vfio_pci_buf *buf,
 			 const struct dma_buf_ops *ops, int open_flags,
 			 const char *name);
+void vfio_pci_buf_set_owner(struct vfio_pci_buf *buf);
 void vfio_pci_buf_put(struct vfio_pci_buf *buf);
 void vfio_pci_buf_dma_release(struct dma_buf *dmabuf);
 struct vfio_pci_buf *vfio_pci_buf_next(struct vfio_pci_buf_list *list,
@@ -254,6 +260,7 @@ int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma);
 
 /* bar.c */
 void vfio_pci_buf_uncount_vma(struct vfio_pci_buf *buf);
+void vfio_pci_bar_drop_idle(struct vfio_pci_buf_list *list);
 
 /**
  * vfio_pci_buf_count_vma - a VMA is made, copied or split off

@@ -59,6 +59,10 @@ static int vfio_pci_bufs_show(struct seq_file *m, void *unused)
 	while ((buf = vfio_pci_buf_next(vdev->buf_list, buf))) {
 		u64 base = 0;
 
+		/* A BAR buffer that waits to be used again is nobody's. */
+		if (!buf->exported && !atomic_read(&buf->nr_vmas))
+			continue;
+
 		if (!buf->exported || buf->cpu_mappable)
 			base = pci_resource_start(vdev->pdev, buf->bar);
 
