@@ -185,6 +185,10 @@ void bench_close(struct bench *b);
 measure_fn region_info;
 /* mmap and munmap of a page: of a BAR, @n pages of which are mapped elsewhere. */
 measure_fn mmap_bar;
+/* The first of a page through each of @n device files. */
+measure_fn mmap_new_file;
+/* Of a page more, when the BAR is mapped through each of @n device files. */
+measure_fn mmap_many_files;
 measure_fn mmap_export;
 /* First touch of a page: of a BAR, of a buffer of @n ranges. */
 measure_fn touch_bar;
@@ -197,6 +201,8 @@ measure_fn walk_small;
 measure_fn walk_scattered;
 /* 2 GiB at an aligned address: of a BAR, of a buffer of @n adjacent ranges. */
 measure_fn walk_huge;
+/* One word of 2 GiB that nobody has touched. */
+measure_fn touch_huge;
 measure_fn walk_adjacent;
 
 /* rows_revoke.c: TIME and FAULTS */

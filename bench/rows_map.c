@@ -2,7 +2,9 @@
 /* mmap, first touch, look-up: what one page costs. */
 #include <errno.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -69,6 +71,93 @@ int mmap_bar(const struct bench *b, size_t n, struct figures *f)
 	ret = mmap_page(b, fd, b->memory.bar.offset, f);
 	if (other)
 		munmap(other, n * b->page);
+	return ret;
+}
+
+/* Device files of their own, and a place for a page of each. */
+struct files {
+	struct barbuf_device **dev;
+	size_t nr;
+	struct arena a;
+};
+
+static void files_close(struct files *files)
+{
+	size_t i;
+
+	arena_free(&files->a);
+	for (i = 0; i < files->nr; i++)
+		barbuf_device_close(files->dev[i]);
+	free(files->dev);
+}
+
+static int files_open(struct files *files, const struct bench *b, size_t n)
+{
+	struct rlimit limit = { n + 1000, n + 1000 };
+	int ret;
+
+	*files = (struct files){ .dev = calloc(n, sizeof(*files->dev)) };
+	if (!files->dev)
+		return -ENOMEM;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		return -errno;
+	/* Every other page, so that no two are neighbours. */
+	ret = arena_make(&files->a, 2 * n * b->page, b->page);
+	while (!ret && files->nr < n) {
+		ret = barbuf_device_open(&files->dev[files->nr], b->container,
+					 barbuf_device_address(b->memory.dev));
+		if (!ret)
+			files->nr++;
+	}
+	return ret;
+}
+
+static int files_map(struct files *files, const struct bench *b, size_t i)
+{
+	return map_at(files->a.at + 2 * i * b->page, b->page, barbuf_device_fd(files->dev[i]),
+		      b->memory.bar.offset);
+}
+
+int mmap_new_file(const struct bench *b, size_t n, struct figures *f)
+{
+	uint64_t *took = calloc(n, sizeof(*took));
+	struct files files;
+	uint64_t start;
+	size_t i;
+	int ret;
+
+	if (!took)
+		return -ENOMEM;
+	ret = files_open(&files, b, n);
+	for (i = 0; i < n && !ret; i++) {
+		start = now_ns();
+		ret = files_map(&files, b, i);
+		took[i] = since(start);
+	}
+	for (i = 0; i < n && !ret; i++) {
+		start = now_ns();
+		munmap(files.a.at + 2 * i * b->page, b->page);
+		took[i] += since(start);
+	}
+	if (!ret)
+		f->of[TIME] = median(took, n);
+	files_close(&files);
+	free(took);
+	return ret;
+}
+
+int mmap_many_files(const struct bench *b, size_t n, struct figures *f)
+{
+	struct files files;
+	size_t i;
+	int ret;
+
+	ret = files_open(&files, b, n);
+	for (i = 0; i < n && !ret; i++)
+		ret = files_map(&files, b, i);
+	if (!ret)
+		ret = mmap_page(b, barbuf_device_fd(files.dev[n / 2]), b->memory.bar.offset, f);
+	files_close(&files);
 	return ret;
 }
 

@@ -116,6 +116,33 @@ int walk_huge(const struct bench *b, size_t n, struct figures *f)
 	return walk(b, barbuf_device_fd(b->sparse.dev), b->sparse.bar.offset, HUGE, 0, f);
 }
 
+int touch_huge(const struct bench *b, size_t n, struct figures *f)
+{
+	uint64_t took[NR_WALKS], before, start;
+	struct arena a;
+	size_t i;
+	int ret;
+
+	ret = arena_make(&a, HUGE, 0);
+	for (i = 0; i < NR_WALKS && !ret; i++) {
+		ret = map_at(a.at, HUGE, barbuf_device_fd(b->sparse.dev), b->sparse.bar.offset);
+		if (ret)
+			break;
+		before = faults_taken();
+		start = now_ns();
+		touch(a.at + HUGE / 2);
+		took[i] = since(start);
+		if (faults_taken() - before != 1)
+			ret = -EIO;
+		if (!ret)
+			ret = arena_clear(a.at, HUGE);
+	}
+	if (!ret)
+		f->of[TIME] = smallest(took, NR_WALKS);
+	arena_free(&a);
+	return ret;
+}
+
 int walk_adjacent(const struct bench *b, size_t n, struct figures *f)
 {
 	struct barbuf_range *ranges;
