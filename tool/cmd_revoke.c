@@ -270,7 +270,7 @@ static int revoke_target(const struct system *s, const struct target *t)
 		    (v->device[0] && t->device[0] && strcmp(v->device, t->device)))
 			continue;
 		ret = revoke_by(v, buffer);
-		if (!ret || ret == -EBADFD || ret == -ENOTTY) {
+		if (!ret || ret == -EBADFD || ret == -ETIMEDOUT || ret == -ENOTTY) {
 			worst = ret;
 			break;
 		}
@@ -286,6 +286,8 @@ static const char *explain(int error)
 	switch (error) {
 	case -EBADFD:
 		return "it is revoked already";
+	case -ETIMEDOUT:
+		return "it is revoked, but a device still has it mapped for DMA";
 	case -ENOENT:
 		return "no process has a descriptor of it any more";
 	case -ENXIO:

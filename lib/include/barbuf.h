@@ -221,10 +221,12 @@ int barbuf_device_get_msix(struct barbuf_device *dev, uint32_t *table_bar,
  */
 int barbuf_config_read(struct barbuf_device *dev, uint32_t offset, void *buf, size_t len);
 
-/* Write PCI configuration space. As barbuf_config_read(). */
+/* Write PCI configuration space. As barbuf_config_read(). A write that takes the BARs away or
+ * resets the function waits for importers as barbuf_device_reset() does. */
 int barbuf_config_write(struct barbuf_device *dev, uint32_t offset, const void *buf, size_t len);
 
-/* Reset this function alone. -EOPNOTSUPP: the device has no such reset. */
+/* Reset this function alone. -EOPNOTSUPP: the device has no such reset; -EBUSY: an importer
+ * keeps its DMA mapping of a buffer for more than ten seconds, and nothing has changed. */
 int barbuf_device_reset(struct barbuf_device *dev);
 
 /**
@@ -298,10 +300,17 @@ int barbuf_device_export(struct barbuf_device *dev, uint32_t bar, const struct b
  * barbuf_device_revoke() - end every access to an exported buffer, for ever
  * @fd: any fd of the buffer; it stays open
  *
- * When this returns no mapping of the buffer works any more, in any process.
+ * When this returns no mapping of the buffer works any more, in any process, and
+ * no importer (iommufd, another driver) reaches it. Waits for importers, ten
+ * seconds at most. A DMA mapping that a process made of the buffer's address with
+ * type1 (barbuf_dma_map_buffer(), VFIO_IOMMU_MAP_DMA) is no importer and outlives
+ * the revoke: its device still reads and writes the range. Lend a buffer to nobody
+ * who owns a device behind type1, or take that process's container away first.
  *
  * Errors: -EBADF: @fd is no fd; -EINVAL: no DMABUF; -ENODEV: of another device;
- * -EBADFD: already revoked; -ENOTTY: the kernel cannot revoke.
+ * -EBADFD: revoked before, and no importer is left; -ETIMEDOUT: revoked, but an
+ * importer keeps the mapping that it had, and another call waits on; -ENOTTY: the
+ * kernel cannot revoke.
  */
 int barbuf_device_revoke(struct barbuf_device *dev, int fd);
 
