@@ -16,8 +16,11 @@ struct fence {
 
 /* Signals when it is told to, when seconds are over, or, with 0, after any case's end. */
 void fence_make(struct fence *fence, unsigned int seconds);
-/* The same, and puts it on a buffer by DMA_BUF_IOCTL_IMPORT_SYNC_FILE. */
-void fence_buffer(struct fence *fence, int dmabuf_fd, unsigned int seconds);
+/*
+ * The same, and a process that has no rights, and no descriptor but that of the buffer, puts
+ * it there by DMA_BUF_IOCTL_IMPORT_SYNC_FILE.
+ */
+void fence_by_client(struct fence *fence, int dmabuf_fd, unsigned int seconds);
 void fence_signal(struct fence *fence);
 bool fence_is_signalled(const struct fence *fence);
 
