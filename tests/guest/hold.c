@@ -103,13 +103,13 @@ unsigned int hold_passes(int hold)
 	return OK(ioctl(hold, THREAD_HOLD_PASSES));
 }
 
-void run_on(unsigned int cpu)
+void run_on(pid_t tid, unsigned int cpu)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	OK(sched_setaffinity(0, sizeof(set), &set));
+	OK(sched_setaffinity(tid, sizeof(set), &set));
 }
 
 int zap_watch(const volatile void *start, size_t size)

@@ -21,8 +21,14 @@
 #define HOLD_ZAP_WATCHED ZAP_WATCH_FUNCTION
 /* A write of the command register, under memory_lock. */
 #define HOLD_COMMAND_WRITE "pci_user_write_config_word"
-/* A fault has not taken its lock yet; at leaf sizes only. */
-#define HOLD_FAULT_BEGINS "vfio_pci_layout_find"
+/* A fault has not looked at the state: one that fits a huge leaf, and one that does not. */
+#define HOLD_FAULT_BEGINS_LEAF "vfio_pci_layout_find"
+#define HOLD_FAULT_BEGINS "apply_to_page_range"
+/* It has, and inserts next. There it may not sleep. */
+#define HOLD_FAULT_INSERTS_LEAF "vmf_insert_pfn_pmd"
+#define HOLD_FAULT_INSERTS "vfio_pci_layout_seek"
+/* Importers of a buffer are notified of a loss or a return next. */
+#define HOLD_NOTIFY "vfio_pci_buf_notify_importers"
 
 /* Where a held thread sleeps, as wait_asleep_in() wants it. */
 #define HELD_BY_US "hold_sleep"
@@ -56,10 +62,10 @@ int try_hold_release(int hold);
 unsigned int hold_passes(int hold);
 
 /*
- * The calling thread runs on this processor alone. One that is held where interrupts are off
- * stops its processor, so the thread that is to release it needs another.
+ * The thread, 0 for the calling one, runs on this processor alone. One that is held where it
+ * may not sleep keeps its processor to itself, so those who are to go on need another.
  */
-void run_on(unsigned int cpu);
+void run_on(pid_t tid, unsigned int cpu);
 
 /* Counts zaps in mapped memory of ours, as KVM is notified of them. */
 int zap_watch(const volatile void *start, size_t size);

@@ -68,7 +68,7 @@ static void do_sigwait(struct call *call)
 	CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 	CHECK(pthread_kill(pthread_self(), SIGUSR2) == 0);
 	/* It spins with interrupts off: whoever shares the processor stands still. */
-	run_on(1);
+	run_on(0, 1);
 	call->result = sigtimedwait(&set, NULL, &(struct timespec){ .tv_sec = 1 });
 }
 
@@ -154,7 +154,7 @@ static void under_rcu(void)
 
 static void with_irqs_off(void)
 {
-	run_on(0);
+	run_on(0, 0);
 	hold_call(IRQS_OFF, do_sigwait, false, false, SIGUSR2);
 	hold_call(IRQS_OFF, do_sigwait, true, false, SIGUSR2);
 }
