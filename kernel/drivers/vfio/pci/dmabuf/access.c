@@ -274,19 +274,29 @@ static int vfio_pci_access_await(struct vfio_pci_core_device *vdev,
 	return ret;
 }
 
-/* Take back what a begin announced: the device is not entered. */
-static void vfio_pci_access_cancel(struct vfio_pci_core_device *vdev)
+/* Notify importers of the state as it is now. */
+static void vfio_pci_access_notify_device(struct vfio_pci_core_device *vdev)
 {
 	struct vfio_pci_buf_list *list;
 
 	mutex_lock(&vdev->access_lock);
-	vdev->access_running--;
-	/* With no transition running, what a state derives from is constant. */
-	vfio_pci_access_recompute(vdev);
 	list = vfio_pci_access_unlock(vdev);
 
 	vfio_pci_access_notify(list);
 	vfio_pci_access_list_put(list);
+}
+
+/*
+ * Take back what a begin announced: the device is not entered. Notify importers
+ * afterwards.
+ */
+static void vfio_pci_access_cancel(struct vfio_pci_core_device *vdev)
+{
+	mutex_lock(&vdev->access_lock);
+	vdev->access_running--;
+	/* With no transition running, what a state derives from is constant. */
+	vfio_pci_access_recompute(vdev);
+	mutex_unlock(&vdev->access_lock);
 }
 
 static void vfio_pci_access_entered(struct vfio_pci_core_device *vdev)
@@ -307,6 +317,7 @@ static int vfio_pci_access_begin(struct vfio_pci_core_device *vdev,
 		ret = down_write_killable(&vdev->memory_lock);
 	if (ret) {
 		vfio_pci_access_cancel(vdev);
+		vfio_pci_access_notify_device(vdev);
 		return ret;
 	}
 
@@ -361,6 +372,31 @@ void vfio_pci_access_begin_live(struct vfio_pci_core_device *vdev)
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin_live);
 
+/*
+ * Derive the state and drop memory_lock. Notify importers afterwards.
+ *
+ * Return: true when access is lost that the begin left alone.
+ */
+static bool vfio_pci_access_leave(struct vfio_pci_core_device *vdev)
+{
+	struct vfio_pci_buf_list *list;
+	bool was_live, live;
+
+	lockdep_assert_held_write(&vdev->memory_lock);
+
+	WRITE_ONCE(vdev->access_thread, NULL);
+	mutex_lock(&vdev->access_lock);
+	vdev->access_running--;
+	list = vdev->buf_list;
+	was_live = list && list->state == VFIO_PCI_BUF_LIVE;
+	vfio_pci_access_recompute(vdev);
+	live = list && list->state == VFIO_PCI_BUF_LIVE;
+	mutex_unlock(&vdev->access_lock);
+	up_write(&vdev->memory_lock);
+
+	return was_live && !live;
+}
+
 /**
  * vfio_pci_access_end - end a transition
  * @vdev: the device
@@ -374,43 +410,41 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin_live);
 void vfio_pci_access_end(struct vfio_pci_core_device *vdev)
 {
 	long timeout = vfio_pci_importer_timeout();
+	bool lost = vfio_pci_access_leave(vdev);
 	struct vfio_pci_buf_list *list;
-	bool was_live, live;
 
-	lockdep_assert_held_write(&vdev->memory_lock);
-
-	WRITE_ONCE(vdev->access_thread, NULL);
 	mutex_lock(&vdev->access_lock);
-	vdev->access_running--;
-	list = vdev->buf_list;
-	was_live = list && list->state == VFIO_PCI_BUF_LIVE;
-	vfio_pci_access_recompute(vdev);
-	live = list && list->state == VFIO_PCI_BUF_LIVE;
 	list = vfio_pci_access_unlock(vdev);
-	up_write(&vdev->memory_lock);
 
 	vfio_pci_access_notify(list);
 	/* A begin that takes access away has waited already. */
-	if (was_live && !live)
+	if (lost)
 		vfio_pci_access_wait(list, TASK_KILLABLE, &timeout);
 	vfio_pci_access_list_put(list);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_end);
 
-/* Back out of a set: @entered of its devices are entered, all are announced. */
-static void vfio_pci_access_undo_set(struct vfio_device_set *dev_set,
-				     unsigned int entered)
+/*
+ * Leave a set: @entered of its devices are entered, all are announced. An
+ * importer may hold resv for long, so all devices are unlocked before the first
+ * importer is notified.
+ */
+static void vfio_pci_access_leave_set(struct vfio_device_set *dev_set,
+				      unsigned int entered)
 {
 	struct vfio_pci_core_device *vdev;
 
 	list_for_each_entry(vdev, &dev_set->device_list, vdev.dev_set_list) {
 		if (entered) {
 			entered--;
-			vfio_pci_access_end(vdev);
+			vfio_pci_access_leave(vdev);
 		} else {
 			vfio_pci_access_cancel(vdev);
 		}
 	}
+
+	list_for_each_entry(vdev, &dev_set->device_list, vdev.dev_set_list)
+		vfio_pci_access_notify_device(vdev);
 }
 
 /**
@@ -455,7 +489,7 @@ int vfio_pci_access_begin_set(struct vfio_device_set *dev_set)
 	return 0;
 
 undo:
-	vfio_pci_access_undo_set(dev_set, entered);
+	vfio_pci_access_leave_set(dev_set, entered);
 	return ret;
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin_set);
@@ -466,12 +500,9 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_begin_set);
  */
 void vfio_pci_access_end_set(struct vfio_device_set *dev_set)
 {
-	struct vfio_pci_core_device *vdev;
-
 	lockdep_assert_held(&dev_set->lock);
 
-	list_for_each_entry(vdev, &dev_set->device_list, vdev.dev_set_list)
-		vfio_pci_access_end(vdev);
+	vfio_pci_access_leave_set(dev_set, UINT_MAX);
 }
 EXPORT_SYMBOL_IF_KUNIT(vfio_pci_access_end_set);
 

@@ -2735,6 +2735,45 @@ static void set_contended(struct kunit *test)
 	}
 }
 
+/*
+ * An importer holds resv for as long as it likes, so no device of the set is
+ * locked when the first importer is notified of the return, and all are back.
+ */
+static void set_ends_for_all_first(struct kunit *test)
+{
+	struct importer *importers[MAX_DEVICES];
+	struct actor *actor, *holder;
+	struct fakes fakes;
+	u32 i, held;
+
+	set_new(test, &fakes);
+	for (i = 0; i < MAX_DEVICES; i++)
+		importers[i] = importer_attach(fakes.at[i], fakes.bufs[i]);
+
+	for (held = 0; held < MAX_DEVICES; held++) {
+		actor = actor_start(fakes.at[0], set_work, NULL);
+		wait_for_completion(&actor->ready);
+		KUNIT_EXPECT_EQ(test, actor->ret, 0);
+		holder = hold_resv(fakes.at[held], fakes.bufs[held]);
+		complete(&actor->go);
+		for (i = 0; i < MAX_DEVICES; i++)
+			KUNIT_EXPECT_TRUE(test, wait_for_state(fakes.bufs[i],
+							       LIVE));
+		msleep(GRACE_MS);
+		KUNIT_EXPECT_FALSE(test, completion_done(&actor->done));
+		expect_set(&fakes, LIVE, false);
+		expect_blocked(importers[(held + 1) % MAX_DEVICES],
+			       held != MAX_DEVICES - 1);
+		if (!let_go_on(holder) || !actor_join(actor, NULL))
+			return;
+		for (i = 0; i < MAX_DEVICES; i++) {
+			expect_blocked(importers[i], false);
+			KUNIT_EXPECT_EQ(test, importers[i]->notified,
+					2 * held + 2);
+		}
+	}
+}
+
 /* ---- fences: work that importers have queued ---- */
 
 struct fake_fence {
@@ -3593,10 +3632,11 @@ static struct kunit_case state_cases[] = {
 	KUNIT_CASE(begin_times_out),
 	KUNIT_CASE(begin_times_out_in_others),
 	KUNIT_CASE(two_transitions),
-	KUNIT_CASE(two_transitions_one_fails),
+	KUNIT_CASE_SLOW(two_transitions_one_fails),
 	KUNIT_CASE(set_begins),
 	KUNIT_CASE_SLOW(set_times_out),
 	KUNIT_CASE(set_contended),
+	KUNIT_CASE(set_ends_for_all_first),
 	KUNIT_CASE(fences_are_waited_for),
 	KUNIT_CASE(fence_times_out),
 	KUNIT_CASE(error_waits_for_no_importer),
