@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -401,6 +402,34 @@ static void no_free_fd(void)
 	CHECK_MSG(dev, "the device is still held: %s", strerror_name(errno));
 }
 
+/* Where BAR 0 is, as the system has it. */
+static uint64_t bar_start(const struct dev *dev)
+{
+	unsigned long long start;
+	char path[64], text[2048];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", dev->address);
+	CHECK_EQ(sscanf(read_file(path, text, sizeof(text)), "%llx", &start), 1);
+	return start;
+}
+
+/*
+ * A first range that lies at the address of all ones, and every one near it: what a builder
+ * of the layout takes for "no range yet" must not be reached by an offset.
+ */
+static void address_of_all_ones(void)
+{
+	struct dev *dev = dev_open("bochs");
+	uint64_t start = bar_start(dev), back;
+
+	for (back = 0; back < 64; back++) {
+		/* The sum of the second does not wrap, and that of the first does. */
+		refused(dev, 0, UINT64_MAX - start - back, PAGE, EINVAL);
+		refused(dev, 0, UINT64_MAX - start - back, 1, EINVAL);
+	}
+	accepted(dev, 0, 0, PAGE);
+}
+
 /* As many buffers as there is room for fds, of the same page. */
 static void a_thousand_buffers(void)
 {
@@ -439,6 +468,7 @@ static const struct test_case cases[] = {
 	CASE(wrong_direction_or_size),
 	CASE(no_free_fd),
 	CASE(a_thousand_buffers),
+	CASE(address_of_all_ones),
 	CASE_MMAP(most_ranges),
 	CASE_MMAP(msix_table_in_a_buffer),
 	CASE_MMAP(open_flags_unknown),

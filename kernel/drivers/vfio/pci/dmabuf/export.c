@@ -202,7 +202,10 @@ static int vfio_pci_export_bar(struct vfio_pci_core_device *vdev,
 			wraps |= check_add_overflow(ranges[i].offset,
 						    ranges[i].length, &end);
 			outside |= end > limit;
-			vfio_pci_layout_add(&b, start + ranges[i].offset,
+			/* Not checked yet: an address of all ones is no range's. */
+			vfio_pci_layout_add(&b, start +
+					    ALIGN_DOWN(ranges[i].offset,
+						       (u64)PAGE_SIZE),
 					    ranges[i].length);
 		}
 

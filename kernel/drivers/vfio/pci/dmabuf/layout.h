@@ -120,7 +120,7 @@ vfio_pci_layout_begin(struct phys_vec *vecs, u64 *index)
 /**
  * vfio_pci_layout_add - add a range
  * @b: the builder
- * @paddr: where the range begins
+ * @paddr: where the range begins; never all ones, which stands for no end yet
  * @len: its length, not 0
  *
  * Joins it to the one before if the two are adjacent in memory, so that a
