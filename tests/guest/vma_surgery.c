@@ -427,6 +427,66 @@ static void forked(bool buffer)
 	family_member(&f, true);
 }
 
+/*
+ * A fork that copied a leaf could do so behind the back of a zap, as Linux reads it without a
+ * lock: the child has none, gets its own by a fault, and has the rest of what a fork gives.
+ */
+static int without_leaves(void *arg)
+{
+	volatile char *p = arg;
+
+	CHECK(!is_mapped(p) && !is_mapped(p + MIB(3)));
+	CHECK_EQ(read32(p + MIB(3)), 0x1eaf);
+	CHECK_EQ(count_leaves(p, MIB(8)), 4);
+	return 0;
+}
+
+static void fork_copies_no_leaf(bool buffer)
+{
+	struct dev *dev = dev_open("ivshmem");
+	int fd = buffer ? export_range(dev, 2, MIB(4), MIB(8)) : dev->fd;
+	volatile char *p = map_aligned(fd, buffer ? 0 : bar_offset(dev, 2, MIB(4)), MIB(8), MIB(2), 0);
+
+	write32(p + MIB(3), 0x1eaf);
+	CHECK_EQ(count_leaves(p, MIB(8)), 4);
+	join(spawn(without_leaves, (void *)p));
+	/* Also of a child that has asked to keep what a fork wipes. */
+	CHECK(madvise((void *)p, MIB(8), MADV_KEEPONFORK) == 0 || errno == EINVAL);
+	join(spawn(without_leaves, (void *)p));
+	CHECK_EQ(count_leaves(p, MIB(8)), 4);
+}
+
+static void bar_fork_copies_no_leaf(void)
+{
+	fork_copies_no_leaf(false);
+}
+
+static void buffer_fork_copies_no_leaf(void)
+{
+	fork_copies_no_leaf(true);
+}
+
+/* A leaf that is read-only where its VMA is not becomes writable by a write, and does not loop. */
+static void written_after_clear_refs(void)
+{
+	struct dev *dev = dev_open("ivshmem");
+	int fd = export_range(dev, 2, MIB(4), MIB(8)), pipes[2];
+	volatile char *p = map_aligned(fd, 0, MIB(8), MIB(2), 0);
+	uint32_t word = 0xc1ea;
+
+	OK(pipe(pipes));
+	if (!write_file("/proc/self/clear_refs", "4"))
+		SKIP("no soft-dirty bits: %s", strerror_name(errno));
+	(void)read32(p);
+	(void)read32(p + MIB(2));
+	write32(p, 0x50f7);
+	CHECK_EQ(read32(p), 0x50f7);
+	/* By the kernel, for a program. */
+	CHECK_EQ(write(pipes[1], &word, sizeof(word)), sizeof(word));
+	CHECK_EQ(read(pipes[0], (void *)(p + MIB(2)), sizeof(word)), sizeof(word));
+	CHECK_EQ(read32(p + MIB(2)), word);
+}
+
 static void bar_forked(void)
 {
 	forked(false);
@@ -602,6 +662,7 @@ static const struct test_case cases[] = {
 	CASE(bar_protected),
 	CASE(bar_advised),
 	CASE(bar_forked),
+	CASE_MMAP(bar_fork_copies_no_leaf),
 	CASE(bar_mapped_over),
 	CASE(bar_remapped),
 	CASE(bar_by_system_calls),
@@ -612,6 +673,8 @@ static const struct test_case cases[] = {
 	CASE_MMAP(buffer_protected),
 	CASE_MMAP(buffer_advised),
 	CASE_MMAP(buffer_forked),
+	CASE_MMAP(buffer_fork_copies_no_leaf),
+	CASE_MMAP(written_after_clear_refs),
 	CASE_MMAP(buffer_mapped_over),
 	CASE_MMAP(buffer_remapped),
 	CASE_MMAP(bar_remapping_is_refused),

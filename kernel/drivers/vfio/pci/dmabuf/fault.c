@@ -71,11 +71,18 @@ static vm_fault_t vfio_pci_buf_insert_leaves(struct vm_fault *vmf,
 			.pmd = pmd,
 		};
 
+		/*
+		 * A leaf that is there may be read-only where the VMA is not,
+		 * after a write to clear_refs: a write makes it writable.
+		 */
+		bool write = at == addr && vmf->flags & FAULT_FLAG_WRITE;
+		pmd_t old = pmdp_get_lockless(pmd);
+
 		/* The helper looks again, under the lock of the table. */
-		if (pmd_none(pmdp_get_lockless(pmd))) {
+		if (pmd_none(old) || (write && pmd_leaf(old))) {
 			vm_fault_t one = vmf_insert_pfn_pmd(&leaf,
 							    PHYS_PFN(paddr),
-							    false);
+							    write);
 			if (at == addr)
 				ret = one;
 		}
@@ -247,8 +254,16 @@ static vm_fault_t vfio_pci_buf_fault(struct vm_fault *vmf)
 	return vfio_pci_buf_huge_fault(vmf, 0);
 }
 
+/*
+ * A VMA was split off, moved, or copied by fork. Linux's fork reads a huge leaf
+ * of PFNs without a lock and does not look again under it, so it may copy one
+ * that a zap has just cleared, to where the zap has been. A child faults its
+ * leaves in by itself, under our lock; page tables of PTEs are copied right.
+ */
 static void vfio_pci_buf_vma_open(struct vm_area_struct *vma)
 {
+	if (vma->vm_ops->huge_fault && vma->vm_mm != current->mm)
+		vm_flags_set(vma, VM_WIPEONFORK);
 	vfio_pci_buf_count_vma(vma->vm_private_data);
 }
 
