@@ -3,6 +3,7 @@
  * Lifetime of buffers, and the device's list of them.
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-fence.h>
 #include <uapi/linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/lockdep.h>
@@ -91,6 +92,7 @@ static void vfio_pci_buf_free(struct vfio_pci_buf *buf)
 	/* The index behind them is part of the allocation. */
 	if (buf->layout.vecs != &buf->single)
 		kvfree(buf->layout.vecs);
+	dma_fence_put(buf->fence);
 	dma_resv_fini(&buf->resv);
 	vfio_pci_buf_list_put(buf->list);
 	kfree(buf);

@@ -47,10 +47,14 @@
  * PTEs with the child's VMA already in the address space, and behind the
  * parent's; the zap goes through the VMAs in that order and so meets the copy.
  *
+ * A fork that copies a huge leaf is an exception, see vfio_pci_buf_vma_open().
+ *
  * Why the fault lock may spin: page tables exist before it is taken, so the
  * read side allocates nothing, and a bounded number of entries goes in. A
- * client at the limit of its memory cgroup, or starved of processor time, holds
- * up nobody: it is not preempted inside.
+ * client at the limit of its memory cgroup, or starved of processor time, does
+ * not hold the lock meanwhile. (The zap takes the i_mmap lock, as every zap of a
+ * file does.) vmf_insert_pfn_pmd() allocates where a page table is deposited
+ * with each leaf; no architecture with PMD leaves of PFNs does that.
  */
 #ifndef VFIO_PCI_DMABUF_BUF_H
 #define VFIO_PCI_DMABUF_BUF_H
@@ -72,6 +76,7 @@ struct dentry;
 struct dma_buf;
 struct dma_buf_attachment;
 struct dma_buf_ops;
+struct dma_fence;
 struct file;
 struct inode;
 struct p2pdma_provider;
@@ -165,6 +170,9 @@ struct vfio_pci_buf_list {
  *	zero. An importer may map only while this is false and @state is LIVE,
  *	so none maps between the end of a transition and its notification, which
  *	would end that mapping.
+ * @fence: stands for the work that importers had queued when they were blocked,
+ *	or NULL. Under @resv.
+ * @fence_unknown: there was no memory for @fence. Under @resv.
  * @nr_dma_maps: mappings that importers hold; grows only under @resv, LIVE and
  *	not blocked
  * @rights: FMODE_READ and FMODE_WRITE as the export gave them; what no mapping
@@ -197,6 +205,8 @@ struct vfio_pci_buf {
 	struct p2pdma_provider *provider;
 	unsigned int nr_attached;
 	bool importers_blocked;
+	bool fence_unknown;
+	struct dma_fence *fence;
 	atomic_t nr_dma_maps;
 	fmode_t rights;
 	bool cpu_mappable;

@@ -67,6 +67,25 @@ static void vfio_pci_buf_count_attached(struct vfio_pci_buf *buf, int n)
 	atomic_add(n, &buf->list->nr_attached);
 }
 
+/*
+ * One look at the fences, when importers have been blocked: none that is added
+ * later stands for a mapping. A client that could have us look again, by
+ * DMA_BUF_IOCTL_IMPORT_SYNC_FILE, would keep us waiting for ever.
+ */
+static void vfio_pci_buf_take_fence(struct vfio_pci_buf *buf)
+{
+	dma_resv_assert_held(&buf->resv);
+
+	dma_fence_put(buf->fence);
+	buf->fence = NULL;
+	buf->fence_unknown = false;
+	if (buf->importers_blocked)
+		buf->fence_unknown =
+			dma_resv_get_singleton(&buf->resv,
+					       DMA_RESV_USAGE_BOOKKEEP,
+					       &buf->fence);
+}
+
 static int vfio_pci_buf_attach(struct dma_buf *dmabuf,
 			       struct dma_buf_attachment *attachment)
 {
@@ -80,8 +99,10 @@ static int vfio_pci_buf_attach(struct dma_buf *dmabuf,
 		return -EOPNOTSUPP;
 
 	dma_resv_lock(&buf->resv, NULL);
-	if (!buf->nr_attached)
+	if (!buf->nr_attached) {
 		buf->importers_blocked = false;
+		vfio_pci_buf_take_fence(buf);
+	}
 	vfio_pci_buf_count_attached(buf, 1);
 	/*
 	 * Whoever sets a state has a full barrier between that and the look for
@@ -181,8 +202,8 @@ const struct dma_buf_ops vfio_pci_bar_dma_ops = {
  * held. Two callers that set the state one after the other may come here in any
  * order: the last one finds the newer state, or that it is known already.
  *
- * Does not wait for what importers make of it. Takes resv; hold no lock of the
- * driver.
+ * Does not wait for what importers make of it, but for resv, which an importer
+ * may hold. Hold no lock of the driver.
  */
 void vfio_pci_buf_notify_importers(struct vfio_pci_buf *buf)
 {
@@ -194,6 +215,8 @@ void vfio_pci_buf_notify_importers(struct vfio_pci_buf *buf)
 	    buf->importers_blocked == vfio_pci_buf_is_live(buf)) {
 		buf->importers_blocked = !buf->importers_blocked;
 		dma_buf_invalidate_mappings(buf->dmabuf);
+		/* Behind the fences that importers add for the unmapping. */
+		vfio_pci_buf_take_fence(buf);
 	}
 	dma_resv_unlock(&buf->resv);
 }
@@ -264,24 +287,24 @@ static long vfio_pci_wait_fence(struct dma_fence *fence,
 /*
  * Work that importers had queued before they were notified. What a client puts
  * on a buffer by DMA_BUF_IOCTL_IMPORT_SYNC_FILE without an attachment stands for
- * no DMA, so it holds up nobody. One look at the fences is enough: none that is
- * added later stands for a mapping. Nothing is waited for under resv, which
- * whoever notifies importers takes.
+ * no DMA, so it holds up nobody. Nothing is waited for under resv, which whoever
+ * notifies importers takes.
  */
 static long vfio_pci_buf_wait_fences(struct vfio_pci_buf *buf,
 				     unsigned int task_state, long timeout)
 {
 	struct dma_fence *fence = NULL;
-	int ret = 0;
+	bool unknown = false;
 
 	dma_resv_lock(&buf->resv, NULL);
-	if (buf->nr_attached)
-		ret = dma_resv_get_singleton(&buf->resv,
-					     DMA_RESV_USAGE_BOOKKEEP, &fence);
+	if (buf->nr_attached) {
+		fence = dma_fence_get(buf->fence);
+		unknown = buf->fence_unknown;
+	}
 	dma_resv_unlock(&buf->resv);
 
-	/* No memory for one that stands for all: wait for each, unkillably. */
-	if (ret)
+	/* Without one that stands for all: wait for each, unkillably. */
+	if (unknown)
 		return dma_resv_wait_timeout(&buf->resv,
 					     DMA_RESV_USAGE_BOOKKEEP, false,
 					     timeout);
