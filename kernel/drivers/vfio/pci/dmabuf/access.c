@@ -241,20 +241,16 @@ void vfio_pci_access_recompute(struct vfio_pci_core_device *vdev)
 		vfio_pci_access_set(vdev, vfio_pci_access_derive(vdev));
 }
 
+/* Notify importers afterwards. */
 static void vfio_pci_access_announce(struct vfio_pci_core_device *vdev,
 				     enum vfio_pci_buf_state state)
 {
-	struct vfio_pci_buf_list *list;
-
 	lockdep_assert_not_held(&vdev->memory_lock);
 
 	mutex_lock(&vdev->access_lock);
 	vdev->access_running++;
 	vfio_pci_access_set(vdev, state);
-	list = vfio_pci_access_unlock(vdev);
-
-	vfio_pci_access_notify(list);
-	vfio_pci_access_list_put(list);
+	mutex_unlock(&vdev->access_lock);
 }
 
 /* Uses up what it waits of @timeout. */
@@ -312,6 +308,7 @@ static int vfio_pci_access_begin(struct vfio_pci_core_device *vdev,
 	int ret;
 
 	vfio_pci_access_announce(vdev, state);
+	vfio_pci_access_notify_device(vdev);
 	ret = vfio_pci_access_await(vdev, &timeout);
 	if (!ret)
 		ret = down_write_killable(&vdev->memory_lock);
@@ -451,8 +448,8 @@ static void vfio_pci_access_leave_set(struct vfio_device_set *dev_set,
  * vfio_pci_access_begin_set - vfio_pci_access_begin_reset() for a whole set
  * @dev_set: the set, its lock held
  *
- * Announces all before it waits for the first, and waits for all no longer than
- * for one. Whoever holds several devices at once must not wait for the lock of
+ * Announces all before it notifies an importer of the first, and waits for all no
+ * longer than for one. Whoever holds several devices at once must not wait for the lock of
  * one.
  *
  * Return: 0; -EBUSY when an importer keeps its mapping for longer than the
@@ -470,6 +467,8 @@ int vfio_pci_access_begin_set(struct vfio_device_set *dev_set)
 
 	list_for_each_entry(vdev, &dev_set->device_list, vdev.dev_set_list)
 		vfio_pci_access_announce(vdev, VFIO_PCI_BUF_QUIESCING);
+	list_for_each_entry(vdev, &dev_set->device_list, vdev.dev_set_list)
+		vfio_pci_access_notify_device(vdev);
 
 	list_for_each_entry(vdev, &dev_set->device_list, vdev.dev_set_list) {
 		ret = vfio_pci_access_await(vdev, &timeout);

@@ -101,8 +101,7 @@ void vfio_pci_buf_debugfs_add(struct vfio_pci_core_device *vdev)
  * vfio_pci_buf_debugfs_remove - the device is being closed
  * @list: its list
  *
- * Waits for readers. They take resv of one buffer after the other, and no lock
- * that the caller holds.
+ * Waits for readers, who take no lock that the caller holds.
  */
 void vfio_pci_buf_debugfs_remove(struct vfio_pci_buf_list *list)
 {

@@ -55,7 +55,8 @@ static void vfio_pci_access_unlock_notify(struct vfio_pci_core_device *vdev)
  * @pdev: the device
  *
  * On return no CPU can reach a BAR; faults wait for vfio_pci_core_reset_done().
- * Importers have been notified, and been given some seconds to unmap.
+ * Importers have been notified, which takes as long as they hold resv, and been
+ * given some seconds to unmap.
  */
 void vfio_pci_core_reset_prepare(struct pci_dev *pdev)
 {
@@ -122,7 +123,7 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
  *
  * From a frozen channel until vfio_pci_core_aer_resume(), or until recovery is
  * given up, which comes as a permanent failure, a BAR does not answer and faults
- * get SIGBUS. After a recovery that was given up the device is, as in stock
+ * get SIGBUS; while a transition runs they wait for its end. After a recovery that was given up the device is, as in stock
  * Linux, for the user to reset.
  *
  * Importers are notified and not waited for: this may be called in a walk of the
