@@ -6,7 +6,9 @@
  * comes from once it has signalled: nothing is left of the module then.
  */
 #include <linux/dma-fence.h>
+#include <linux/fcntl.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
