@@ -17,7 +17,6 @@
 
 /* Where a wait for a fence is found. */
 #define IN_WAIT "vfio_pci_buf_wait"
-#define TIMEOUT "/sys/module/vfio_pci_core/parameters/importer_timeout_ms"
 
 struct scene {
 	struct dev *dev;
@@ -251,7 +250,7 @@ static void revoke_times_out(void)
 	uint64_t began;
 	struct scene s;
 
-	set_parameter(TIMEOUT, "300");
+	set_parameter(IMPORTER_TIMEOUT, "300");
 	scene_open(&s);
 	import_with_fence(&s, IMPORTER_FENCE_BOOKKEEP);
 	began = now_ns();
@@ -276,6 +275,7 @@ static void killed_revoker_does_not_wait(void)
 	int status;
 	pid_t pid;
 
+	set_parameter(IMPORTER_TIMEOUT, FOR_EVER);
 	scene_open(&s);
 	import_with_fence(&s, IMPORTER_FENCE_WRITE);
 	pid = spawn(revokes, &s);
@@ -328,7 +328,7 @@ static void reset_times_out(void)
 {
 	struct scene s;
 
-	set_parameter(TIMEOUT, "300");
+	set_parameter(IMPORTER_TIMEOUT, "300");
 	scene_open(&s);
 	write32(s.page, 0x5afe);
 	import_with_fence(&s, IMPORTER_FENCE_WRITE);

@@ -28,6 +28,13 @@ bool importer_is_mapped(int importer);
 /* How often the exporter has asked to let go, or told of a return. */
 unsigned int importer_asked(int importer);
 
+/*
+ * How long a revoke or a transition waits for importers, in ms, for set_parameter(). Default:
+ * 10,000. FOR_EVER is longer than a case waits for anything.
+ */
+#define IMPORTER_TIMEOUT "/sys/module/vfio_pci_core/parameters/importer_timeout_ms"
+#define FOR_EVER "600000"
+
 /* Returns when all that waits for RCU to be freed has been, such as the file of an fd. */
 void rcu_barrier(void);
 

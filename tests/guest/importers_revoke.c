@@ -124,6 +124,7 @@ static void killed_revoker(void)
 	int status;
 	pid_t pid;
 
+	set_parameter(IMPORTER_TIMEOUT, FOR_EVER);
 	buffer_open(&b, dev_open("nvme"), true);
 	pid = spawn(revoke_it, &b);
 	wait_asleep_in(pid, IN_REVOKE);

@@ -17,7 +17,6 @@
 
 /* Where a wait for importers is found. */
 #define IN_WAIT "wait_importers"
-#define TIMEOUT "/sys/module/vfio_pci_core/parameters/importer_timeout_ms"
 
 /* The state field of PCI_PM_CTRL. */
 #define D3HOT 3
@@ -117,7 +116,7 @@ static void fails(const char *model, unsigned int bar, int (*transition)(void *a
 	struct scene s;
 	uint32_t value;
 
-	set_parameter(TIMEOUT, "300");
+	set_parameter(IMPORTER_TIMEOUT, "300");
 	scene_open(&s, model, bar);
 	command = config_read16(s.dev, PCI_COMMAND);
 	value = read32(s.page);
@@ -172,7 +171,7 @@ static void revoke_times_out(void)
 	uint64_t began;
 	struct scene s;
 
-	set_parameter(TIMEOUT, "300");
+	set_parameter(IMPORTER_TIMEOUT, "300");
 	scene_open(&s, "nvme", 2);
 	began = now_ns();
 	CHECK_ERRNO(revoke_stuck(&s), ETIMEDOUT);
@@ -312,6 +311,7 @@ static void killed_reset(void)
 	int status;
 	pid_t pid;
 
+	set_parameter(IMPORTER_TIMEOUT, FOR_EVER);
 	scene_open(&s, "nvme", 2);
 	write32(s.page, 0xc0ffee);
 	pid = spawn(resets, &s);
@@ -382,7 +382,7 @@ static void close_waits_and_says_for_whom(void)
 	char path[64];
 	int importer, log, status;
 
-	set_parameter(TIMEOUT, "300");
+	set_parameter(IMPORTER_TIMEOUT, "300");
 	log = log_open();
 	lend(&lent, "nvme", 2, PAGE, &importer);
 	kill(lent.owner, SIGKILL);
