@@ -16,6 +16,7 @@ void held_by_importer(struct held *h, struct dev *dev, int dmabuf_fd,
 		      int (*transition)(const struct dev *dev))
 {
 	*h = (struct held){ .dev = dev, .transition = transition };
+	set_parameter(IMPORTER_TIMEOUT, FOR_EVER);
 	h->importer = importer_open_stubborn(dev, dmabuf_fd);
 }
 

@@ -28,6 +28,7 @@ static void buffer_open(struct buffer *b, struct dev *dev, bool stubborn)
 	b->page = map_buffer(b->fd, 0, PAGE);
 	CHECK_ALIVE(b->page);
 	if (stubborn) {
+		set_parameter(IMPORTER_TIMEOUT, FOR_EVER);
 		b->importer = importer_open_stubborn(dev, b->fd);
 	} else {
 		b->importer = importer_open(dev, b->fd);
@@ -124,7 +125,6 @@ static void killed_revoker(void)
 	int status;
 	pid_t pid;
 
-	set_parameter(IMPORTER_TIMEOUT, FOR_EVER);
 	buffer_open(&b, dev_open("nvme"), true);
 	pid = spawn(revoke_it, &b);
 	wait_asleep_in(pid, IN_REVOKE);
