@@ -45,6 +45,10 @@ static const char *const bad_log[] = {
 	"kmemleak: Cannot allocate a kmemleak",
 	"kmemleak: Cannot insert",
 	"page allocation failure",
+	/* A page table that mm does not understand, and throws away. */
+	"bad p4d ",
+	"bad pud ",
+	"bad pmd ",
 };
 
 /* Shared by the runner and the processes of all cases. */
@@ -450,7 +454,10 @@ static int run_case(const struct test_case *tc, bool *hung)
 	pid = fork();
 	if (pid == 0) {
 		setpgid(0, 0);
-		tc->run();
+		if (tc->run_with)
+			tc->run_with(tc->arg);
+		else
+			tc->run();
 		_exit(EXIT_PASSED);
 	}
 	setpgid(pid, pid);

@@ -39,6 +39,9 @@ struct test_case {
 	void (*run)(void);
 	enum need need;
 	unsigned int seconds;	/* time limit, 0 for the default */
+	/* In the place of run(), where cases are rows of a table. */
+	void (*run_with)(const void *arg);
+	const void *arg;
 };
 
 /* CASE(function), or with more: CASE(function, .need = NEED_MMAP). */
