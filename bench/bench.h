@@ -13,6 +13,7 @@
  *	rows_walk.c    reading through a mapping
  *	rows_revoke.c  revokes, and stock's global zap
  *	rows_reset.c   the reset ioctl
+ *	rows_vmas.c    what the mappings of a client add to a revoke and a transition
  *	rows_memory.c  export, and the kernel memory that buffers take
  *	rows_smp.c     threads that wait for each other
  *	table.c        the results as text, Markdown or JSON
@@ -218,6 +219,10 @@ measure_fn revoke_client;
 /* The ioctl without buffers; what each of @n mapped ones adds to it. */
 measure_fn reset_alone;
 measure_fn reset_per_buffer;
+
+/* rows_vmas.c: what each of @n mappings of one page adds; 60,000 in a process */
+measure_fn revoke_per_vma;
+measure_fn decode_per_vma;
 
 /* rows_memory.c */
 
