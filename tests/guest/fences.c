@@ -15,8 +15,11 @@
 #include "fence.h"
 #include "importer.h"
 
-/* Where a wait for a fence is found. */
-#define IN_WAIT "vfio_pci_buf_wait"
+/*
+ * Where a wait for a fence is found: vfio_pci_wait_fence(), or vfio_pci_buf_wait_importers() where
+ * the compiler has inlined that.
+ */
+#define IN_WAIT "_wait_"
 
 struct scene {
 	struct dev *dev;
