@@ -20,6 +20,9 @@ readonly LAB_UNPREPARED=120 LAB_REPORT=121 LAB_TIMEOUT=122 LAB_DIED=123
 
 lab_verbose=${lab_verbose:-}
 
+# lab_slow KERNEL: is it one with the checkers of kernel/debug.config?
+lab_slow() { [[ $1 == debug || $1 == pud ]]; }
+
 lab_error() { printf 'lab: %s\n' "$*" >&2; }
 
 # The lab could not be made ready: one line that says what is missing.

@@ -13,6 +13,13 @@ debug_config=$lab_top/kernel/debug.config
 debug_dir=$lab_build/debug
 debug_out=$debug_dir/out
 
+# debug_variant NAME: the debug kernel, with kernel/patches/SERIES-NAME as well.
+debug_variant() {
+	tree_variant "$1"
+	debug_dir=$lab_build/debug
+	debug_out=$debug_dir/out
+}
+
 # The base does not know the symbols that our own Kconfig entries add.
 debug_base_key() {
 	local own

@@ -46,7 +46,7 @@ image_modules() {
 			cp "$tree_dir/$file" "$dest/lib/modules/$version-amd64/kernel/$file"
 		done
 		;;
-	debug)
+	debug | pud)
 		mkdir -p "$dest/lib"
 		cp -a "$debug_out/lib/modules" "$dest/lib/"
 		;;

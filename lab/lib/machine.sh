@@ -26,13 +26,13 @@ machine_prepare() {
 		extra_ready "$version"
 		image_ready barbuf "$version" "$modules_key-$(extra_key)"
 		;;
-	debug)
+	debug | pud)
 		debug_ready "$version"
-		image_ready debug "$version" "$debug_key"
+		image_ready "$1" "$version" "$debug_key"
 		;;
 	esac
 	machine_vmlinuz=$lab_cache/kernel/$version/stock/usr/lib/modules/$version-amd64/vmlinuz
-	[[ $1 == debug ]] && machine_vmlinuz=$debug_out/vmlinuz
+	lab_slow "$1" && machine_vmlinuz=$debug_out/vmlinuz
 	# The next build may replace the files while this guest starts.
 	machine_dir=$(mktemp -d "${TMPDIR:-/tmp}/lab.XXXXXXXX") && machine_dir=$(cd "$machine_dir" && pwd -P) ||
 		lab_die "cannot make a directory in ${TMPDIR:-/tmp} (disk full?)"
@@ -116,7 +116,7 @@ machine_qemu_args() {
 	append+=' kmemleak.min_unref_scans=1'
 	# SLUB's per-CPU arrays keep stale pointers to objects they gave out, which
 	# kmemleak takes for references: caches with checks have no such arrays.
-	[[ $kernel == debug ]] && append+=' slab_debug=F'
+	lab_slow "$kernel" && append+=' slab_debug=F'
 	machine_args=(
 		-nodefaults -no-user-config -display none -no-reboot
 		# The guest has the monitor, which could start programs here.
@@ -190,7 +190,7 @@ machine_boot() {
 	fi
 
 	deadline=$((SECONDS + timeout))
-	boot_deadline=$((SECONDS + ($([[ $kernel == debug ]] && echo 600 || echo 120))))
+	boot_deadline=$((SECONDS + ($(lab_slow "$kernel" && echo 600 || echo 120))))
 	while kill -0 "$machine_qemu" 2>/dev/null; do
 		if ((boot_deadline && SECONDS >= boot_deadline)); then
 			machine_begun || { kill "$machine_qemu" 2>/dev/null; break; }

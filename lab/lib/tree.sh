@@ -6,16 +6,28 @@
 #
 #   build/kernel/tree           what a module build needs: all of drivers/vfio, and all below
 #   build/kernel/tree.changed   names of the files that are ours or patched
+#
+# A variant of the kernel has patches on top of those, and a build/kernel-VARIANT.
 
 tree_dir=$lab_build/tree
 tree_patches=$lab_top/kernel/patches/$kernel_series
+# Where tree_variant has named one: patches for that variant alone.
+tree_variant_patches=
 # What of kernel/ belongs into the tree.
 tree_ours=(drivers include Documentation)
+
+# tree_variant NAME: apply kernel/patches/SERIES-NAME on top of ours, in a tree of its own.
+tree_variant() {
+	tree_variant_patches=$tree_patches-$1
+	lab_build+=-$1
+	tree_dir=$lab_build/tree
+}
 
 tree_series() {
 	local patch
 
-	for patch in "$tree_patches"/*.patch ${lab_patch:+"$lab_patch"}; do
+	for patch in "$tree_patches"/*.patch ${tree_variant_patches:+"$tree_variant_patches"/*.patch} \
+		${lab_patch:+"$lab_patch"}; do
 		[[ ! -e $patch ]] || printf '%s\n' "$patch"
 	done
 }
@@ -31,6 +43,7 @@ tree_touched() {
 tree_inputs() {
 	local dir dirs=("$tree_patches")
 
+	[[ ! $tree_variant_patches ]] || dirs+=("$tree_variant_patches")
 	for dir in "${tree_ours[@]}"; do dirs+=("$lab_top/kernel/$dir"); done
 	[[ ! $lab_patch ]] || sha256sum <"$lab_patch" | cut -c1-12
 	(cd "$lab_top" && lab_fingerprint "${dirs[@]#"$lab_top/"}")
