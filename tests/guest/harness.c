@@ -39,6 +39,9 @@ static const char *const bad_log[] = {
 	"soft lockup",
 	"refcount_t:",
 	"DMA-API:",
+	/* An entry of a page table that Linux has cleared with no flush. */
+	"bad pmd ",
+	"bad pud ",
 	/* Not what it says when an injected failure hits its own scan areas. */
 	"kmemleak: unreferenced",
 	"kmemleak: Memory pool",
