@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -39,6 +40,13 @@ bool leaf_at(const volatile void *p, struct leaf *leaf)
 	CHECK_MSG(n == sizeof(*leaf) || (n < 0 && errno == ENXIO), "%zd, errno %s", n,
 		  strerror_name(errno));
 	return n > 0;
+}
+
+bool mm_has_pud_leaves(void)
+{
+	const char *kernel = getenv("LAB_KERNEL");
+
+	return kernel && strcmp(kernel, "pud") == 0;
 }
 
 bool is_mapped(const volatile void *p)
