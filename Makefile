@@ -3,7 +3,7 @@
 # the Debian packages it needs, as root or through sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-edu check check-debug check-arm64 check-controls check-lab soak watch-examples static bench \
+.PHONY: help demo demo-edu check check-debug check-attacker check-arm64 check-controls check-lab soak watch-examples static bench \
 	build san release install uninstall modules debug-kernel update clean distclean
 
 # User space is compiled by the host; kernel code has a compiler of its own,
@@ -30,6 +30,9 @@ check: build san release ## unit tests with sanitizers, kernel tests in the barb
 
 check-debug: build san release ## the same in the debug guest, and KUnit; SUITES=...: a part of it
 	@tests/check debug $(SUITES)
+
+check-attacker: build ## what a client with one buffer's fd tries, on the debug kernel; an hour and more
+	@lab/run --kernel debug --timeout 14400 -- barbuf-tests --require-feature attacker
 
 soak: build ## the block driver under load for SOAK=20m in the debug guest, with a kill, revoke or reset each second
 	@tests/soak
