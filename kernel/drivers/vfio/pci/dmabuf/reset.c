@@ -123,8 +123,8 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
  *
  * From a frozen channel until vfio_pci_core_aer_resume(), or until recovery is
  * given up, which comes as a permanent failure, a BAR does not answer and faults
- * get SIGBUS; while a transition runs they wait for its end. After a recovery that was given up the device is, as in stock
- * Linux, for the user to reset.
+ * get SIGBUS; while a transition runs they wait for its end. After a recovery
+ * that was given up the device is, as in stock Linux, for the user to reset.
  *
  * Importers are notified and not waited for: this may be called in a walk of the
  * bus that has to reach an importer's device first, and a frozen channel lets no
