@@ -11,8 +11,9 @@
  *
  * Who does what: layout.c finds the physical address of an offset, buf.c owns
  * lifetime and the device's list, fault.c inserts PTEs, bar.c makes BAR
- * buffers, export.c, memattr.c and import.c speak DMABUF, revoke.c takes access
- * away, access.c does so for the whole device around resets and the like.
+ * buffers, export.c, memattr.c and import.c speak DMABUF, domain.c serves the
+ * importers that program IOMMU domains, revoke.c takes access away, access.c
+ * does so for the whole device around resets and the like.
  *
  * Lock order, outermost first
  * ---------------------------
@@ -34,6 +35,8 @@
  *
  *   buf->resv					importers; inside no lock of the
  *						driver, and no wait inside it
+ *     a lock of iommufd or type1		their notification
+ *       page tables of an IOMMU domain		no lock of the driver
  *
  * A fault and an mmap take no other lock of the driver, so nothing that holds
  * memory_lock, however long, is waited for under mmap_lock. A revoke of one
@@ -163,7 +166,7 @@ struct vfio_pci_buf_list {
  * @resv: the DMABUF's, kept here so that it lives as long as this struct
  * @dmabuf: valid for one who holds the DMABUF's file, and under @resv while
  *	@nr_attached is not zero: each attachment holds the file
- * @provider: for importers; NULL where there can be none
+ * @provider: for importers that map for a device of theirs; NULL in a BAR buffer
  * @nr_attached: attachments of importers, under @resv
  * @importers_blocked: importers have been notified that access is lost, and not
  *	yet that it is back. Under @resv, meaningful while @nr_attached is not
@@ -220,6 +223,22 @@ struct vfio_pci_buf {
 	char owner_comm[TASK_COMM_LEN];
 };
 
+/**
+ * struct vfio_pci_buf_importer - an attachment, its priv; for people to read
+ * @pid: process that attached, as the initial namespace counts
+ * @comm: its name then
+ * @iova: where an importer that maps a domain does so
+ * @offset: of what it maps, in the buffer
+ * @len: bytes that it maps; 0 when it has not said. These three under resv.
+ */
+struct vfio_pci_buf_importer {
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+	u64 iova;
+	u64 offset;
+	u64 len;
+};
+
 extern const struct dma_buf_ops vfio_pci_buf_dma_ops;
 extern const struct dma_buf_ops vfio_pci_bar_dma_ops;
 
@@ -264,6 +283,7 @@ struct vfio_pci_buf *vfio_pci_buf_get_fd(struct vfio_pci_core_device *vdev,
 					 int fd);
 
 /* fault.c */
+bool vfio_pci_buf_is_vma(const struct vm_area_struct *vma);
 void vfio_pci_buf_init_vma(struct vfio_pci_buf *buf,
 			   struct vm_area_struct *vma);
 int vfio_pci_buf_dma_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma);
@@ -291,6 +311,7 @@ int vfio_pci_buf_set_state(struct vfio_pci_buf *buf,
 void vfio_pci_buf_zap(struct vfio_pci_buf *buf);
 
 /* import.c */
+int vfio_pci_buf_importer_access(struct vfio_pci_buf *buf);
 void vfio_pci_buf_notify_importers(struct vfio_pci_buf *buf);
 long vfio_pci_buf_wait_importers(struct vfio_pci_buf *buf,
 				 unsigned int task_state, long timeout);

@@ -292,6 +292,18 @@ static const struct vm_operations_struct vfio_pci_buf_wc_vm_ops = {
 };
 
 /**
+ * vfio_pci_buf_is_vma - does a VMA map a buffer?
+ * @vma: the VMA, mmap_lock or its own lock held
+ *
+ * Return: true when it does; vm_private_data is the buffer then.
+ */
+bool vfio_pci_buf_is_vma(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &vfio_pci_buf_vm_ops ||
+	       vma->vm_ops == &vfio_pci_buf_wc_vm_ops;
+}
+
+/**
  * vfio_pci_buf_init_vma - set up a VMA that maps a buffer
  * @buf: the buffer; the VMA's file is its DMABUF, which keeps it
  * @vma: the VMA, vm_pgoff counted from the start of the buffer; the caller has

@@ -20,6 +20,7 @@
 #include <linux/module.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/wait_bit.h>
 #include <kunit/visibility.h>
@@ -51,12 +52,28 @@ static bool vfio_pci_buf_is_live(struct vfio_pci_buf *buf)
 	return READ_ONCE(buf->state) == VFIO_PCI_BUF_LIVE;
 }
 
-/* May an importer map now? */
-static bool vfio_pci_buf_is_mappable(struct vfio_pci_buf *buf)
+/**
+ * vfio_pci_buf_importer_access - may an importer map now?
+ * @buf: the buffer, resv held
+ *
+ * Return: 0; -EAGAIN when a transition runs, or has ended and importers are
+ * not notified yet; -ENODEV when the BAR does not answer; -EBADFD for a revoked
+ * buffer.
+ */
+int vfio_pci_buf_importer_access(struct vfio_pci_buf *buf)
 {
 	dma_resv_assert_held(&buf->resv);
 
-	return vfio_pci_buf_is_live(buf) && !buf->importers_blocked;
+	switch (READ_ONCE(buf->state)) {
+	case VFIO_PCI_BUF_LIVE:
+		return buf->nr_attached && buf->importers_blocked ? -EAGAIN : 0;
+	case VFIO_PCI_BUF_QUIESCING:
+		return -EAGAIN;
+	case VFIO_PCI_BUF_REVOKED:
+		return -EBADFD;
+	default:
+		return -ENODEV;
+	}
 }
 
 static void vfio_pci_buf_count_attached(struct vfio_pci_buf *buf, int n)
@@ -90,13 +107,18 @@ static int vfio_pci_buf_attach(struct dma_buf *dmabuf,
 			       struct dma_buf_attachment *attachment)
 {
 	struct vfio_pci_buf *buf = dmabuf->priv;
+	struct vfio_pci_buf_importer *importer;
 	int ret = 0;
 
-	if (!attachment->peer2peer || !buf->provider)
+	if (!attachment->peer2peer || !dma_buf_attach_revocable(attachment))
 		return -EOPNOTSUPP;
 
-	if (!dma_buf_attach_revocable(attachment))
-		return -EOPNOTSUPP;
+	importer = kzalloc_obj(*importer, GFP_KERNEL_ACCOUNT);
+	if (!importer)
+		return -ENOMEM;
+
+	importer->pid = task_tgid_nr(current);
+	get_task_comm(importer->comm, current->group_leader);
 
 	dma_resv_lock(&buf->resv, NULL);
 	if (!buf->nr_attached) {
@@ -115,6 +137,10 @@ static int vfio_pci_buf_attach(struct dma_buf *dmabuf,
 	}
 	dma_resv_unlock(&buf->resv);
 
+	if (ret)
+		kfree(importer);
+	else
+		attachment->priv = importer;
 	return ret;
 }
 
@@ -126,6 +152,7 @@ static void vfio_pci_buf_detach(struct dma_buf *dmabuf,
 	dma_resv_lock(&buf->resv, NULL);
 	vfio_pci_buf_count_attached(buf, -1);
 	dma_resv_unlock(&buf->resv);
+	kfree(attachment->priv);
 }
 
 static struct sg_table *
@@ -142,7 +169,11 @@ vfio_pci_buf_map_dma(struct dma_buf_attachment *attachment,
 	    (dir != DMA_TO_DEVICE && !(buf->rights & FMODE_WRITE)))
 		return ERR_PTR(-EACCES);
 
-	if (!vfio_pci_buf_is_mappable(buf))
+	/* Only importers that map an IOMMU domain reach a BAR buffer. */
+	if (!buf->provider)
+		return ERR_PTR(-EOPNOTSUPP);
+
+	if (vfio_pci_buf_importer_access(buf))
 		return ERR_PTR(-ENODEV);
 
 	sgt = dma_buf_phys_vec_to_sgt(attachment, buf->provider,
@@ -375,7 +406,7 @@ int vfio_pci_dma_buf_iommufd_map(struct dma_buf_attachment *attachment,
 	if (buf->rights != (FMODE_READ | FMODE_WRITE))
 		return -EACCES;
 
-	if (!vfio_pci_buf_is_mappable(buf))
+	if (vfio_pci_buf_importer_access(buf))
 		return -ENODEV;
 
 	if (buf->layout.nr != 1)
