@@ -38,13 +38,9 @@ image_modules() {
 		;;
 	barbuf)
 		image_stock_modules "$version" "$dest"
-		# Stock's are kept, so that both can be measured in one boot.
-		mkdir -p "$dest/lab/stock"
-		cp "$dest/lib/modules/$version-amd64/kernel/$modules_dir"/*.ko "$dest/lab/stock/"
 		extra_install "$lab_build/extra" "$dest/lib/modules/$version-amd64"
-		(cd "$tree_dir" && find $modules_dir -name '*.ko') | while IFS= read -r file; do
-			cp "$tree_dir/$file" "$dest/lib/modules/$version-amd64/kernel/$file"
-		done
+		# Stock's are kept, so that both can be measured in one boot.
+		modules_install "$dest/lib/modules/$version-amd64" "$dest/lab/stock"
 		;;
 	debug | pud)
 		mkdir -p "$dest/lib"

@@ -20,17 +20,43 @@ modules_make() {
 		TREE=/build/tree KDIR="/usr/src/linux-headers-$version-amd64"
 }
 
+# Is the object of FILE, of the patched tree, in a module that replaces Debian's?
+modules_cover() {
+	case $1 in
+	drivers/vfio/pci/* | drivers/vfio/vfio_iommu_type1* | drivers/vfio/type1/* | drivers/vfio/Makefile) ;;
+	# vfio.ko has been built with these.
+	drivers/vfio/*.h | include/linux/vfio.h) return 1 ;;
+	include/* | Documentation/* | */Kconfig) ;;
+	*.c | *.h | *.S | */Makefile) return 1 ;;
+	esac
+}
+
 modules_covered() {
 	local file
 
 	while IFS= read -r file; do
-		case $file in
-		"$modules_dir"/* | include/* | Documentation/* | */Kconfig) ;;
-		*.c | *.h | *.S | */Makefile)
-			lab_die "$file is changed, but only $modules_dir is rebuilt for Debian's kernel: widen module-dir in kernel/Makefile"
-			;;
-		esac
+		modules_cover "$file" ||
+			lab_die "$file is changed, but no module that it is in is rebuilt for Debian's kernel: widen module-dir in kernel/Makefile, and modules_cover"
 	done <"$lab_build/tree.changed"
+}
+
+# modules_built: the modules that replace Debian's, by their names in the tree.
+modules_built() { sed 's/o$/ko/' "$tree_dir/$modules_dir/modules.order"; }
+
+# modules_install DEST STOCK: lay them into the modules folder DEST, each in the place of Debian's
+# module of the same name, which goes to STOCK.
+modules_install() {
+	local file name old
+
+	mkdir -p "$2"
+	modules_built | while IFS= read -r file; do
+		name=${file##*/}
+		old=$(find "$1/kernel" -name "$name")
+		[[ ! $old ]] || mv "$old" "$2/"
+		: "${old:=$1/kernel/$modules_dir/$file}"
+		mkdir -p "${old%/*}"
+		cp "$tree_dir/$modules_dir/$file" "$old"
+	done
 }
 
 # modules_ready VERSION: sets modules_key.
