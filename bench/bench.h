@@ -13,6 +13,7 @@
  *	rows_walk.c    reading through a mapping
  *	rows_revoke.c  revokes, and stock's global zap
  *	rows_reset.c   the reset ioctl
+ *	rows_dma.c     DMA mappings by address
  *	rows_vmas.c    what the mappings of a client add to a revoke and a transition
  *	rows_memory.c  export, and the kernel memory that buffers take
  *	rows_smp.c     threads that wait for each other
@@ -52,7 +53,7 @@ uint64_t smallest(const uint64_t *values, size_t n);
 
 /* modules.c */
 
-/* Load vfio-pci-core.ko and vfio-pci.ko of @dir in the place of those loaded. */
+/* Load the modules of VFIO that @dir has, or that a folder in it has, in the place of those loaded. */
 int modules_use(const char *dir);
 /* Bind the lab's device @model to vfio-pci and say where it is. */
 int bind_model(const char *model, char *address, size_t size);
@@ -219,6 +220,26 @@ measure_fn revoke_client;
 /* The ioctl without buffers; what each of @n mapped ones adds to it. */
 measure_fn reset_alone;
 measure_fn reset_per_buffer;
+/* What each of @n pieces that are mapped for DMA adds, beside its mapping by a CPU. */
+measure_fn reset_per_piece;
+
+/* rows_dma.c */
+
+/* @n of map_dma and unmap_dma: size, and whether the address is aligned to it. */
+enum dma_shape {
+	DMA_4K,
+	DMA_64M_SKEWED,
+	DMA_1G,
+	DMA_1G_SKEWED,
+	DMA_MEMORY_4K,
+	DMA_MEMORY_8M,
+};
+
+measure_fn map_dma;
+measure_fn unmap_dma;
+/* Return 0 or a negative errno. */
+int dma_map(const struct bench *b, const void *addr, uint64_t iova, uint64_t size);
+int dma_unmap(const struct bench *b, uint64_t iova, uint64_t size);
 
 /* rows_vmas.c: what each of @n mappings of one page adds; 60,000 in a process */
 measure_fn revoke_per_vma;

@@ -31,7 +31,8 @@ static const char usage[] =
 	"                skipped where there is one processor\n"
 	"  --rows ID,... these rows, and those that they are compared with; else all\n"
 	"  --list        the rows: id, what is measured\n"
-	"  --stock DIR   where stock's vfio-pci-core.ko and vfio-pci.ko are\n"
+	"  --stock DIR   where stock's vfio_iommu_type1.ko is, and vfio-pci-core.ko and\n"
+	"                vfio-pci.ko, or a folder pci of these\n"
 	"  --barbuf DIR  where barbuf's are\n"
 	"                Without these two, those of the lab's barbuf guest; where that has\n"
 	"                none, the loaded modules are measured and the stock column is empty\n"
@@ -130,7 +131,7 @@ static void lab_dirs(struct options *o)
 	if (o->dir[STOCK] || o->dir[OURS] || access(LAB_STOCK "/vfio-pci-core.ko", R_OK) ||
 	    uname(&uts))
 		return;
-	snprintf(barbuf, sizeof(barbuf), "/lib/modules/%s/kernel/drivers/vfio/pci", uts.release);
+	snprintf(barbuf, sizeof(barbuf), "/lib/modules/%s/kernel/drivers/vfio", uts.release);
 	o->dir[STOCK] = LAB_STOCK;
 	o->dir[OURS] = barbuf;
 }

@@ -49,17 +49,30 @@ static int unload(const char *name)
 	return 0;
 }
 
+/* A folder of Linux has vfio-pci in one of its own, the lab's folder of stock's has it beside. */
+static int open_module(const char *dir, const char *file)
+{
+	static const char *const folders[] = { "", "/pci" };
+	char path[4096];
+	int fd = -1;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(folders) && fd < 0; i++) {
+		if (snprintf(path, sizeof(path), "%s%s/%s", dir, folders[i], file) >=
+		    (int)sizeof(path))
+			return -ENAMETOOLONG;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
 static int load(const char *dir, const char *file)
 {
-	char path[4096];
+	int fd = open_module(dir, file);
 	int ret = 0;
-	int fd;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (syscall(SYS_finit_module, fd, "", 0))
 		ret = -errno;
 	close(fd);
@@ -70,18 +83,19 @@ int modules_use(const char *dir)
 {
 	int ret;
 
-	/* What the two need themselves (vfio, type1) stays the same for both sets. */
+	static const char *const names[] = { "vfio_pci", "vfio_pci_core", "vfio_iommu_type1" };
+	static const char *const files[] = { "vfio_iommu_type1.ko", "vfio-pci-core.ko",
+					     "vfio-pci.ko" };
+	size_t i;
+
+	/* What these need themselves (vfio) stays the same for both sets. */
 	if (system("modprobe -a vfio_iommu_type1 vfio-pci"))
 		return -ENOENT;
 	ret = unbind_all();
-	if (!ret)
-		ret = unload("vfio_pci");
-	if (!ret)
-		ret = unload("vfio_pci_core");
-	if (!ret)
-		ret = load(dir, "vfio-pci-core.ko");
-	if (!ret)
-		ret = load(dir, "vfio-pci.ko");
+	for (i = 0; i < ARRAY_SIZE(names) && !ret; i++)
+		ret = unload(names[i]);
+	for (i = 0; i < ARRAY_SIZE(files) && !ret; i++)
+		ret = load(dir, files[i]);
 	return ret;
 }
 
