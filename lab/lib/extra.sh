@@ -4,6 +4,8 @@
 # found by modprobe in each guest.
 
 extra_source=$lab_top/tests/modules
+# One folder for all kernels of Debian's: they are the same for each.
+extra_dir=$lab_top/build/kernel/extra
 
 extra_key() { (cd "$lab_top" && lab_fingerprint tests/modules); }
 
@@ -23,24 +25,28 @@ extra_copy() {
 
 # extra_ready VERSION: those for Debian's kernel.
 extra_ready() {
-	local version=$1 dir=$lab_build/extra key
+	local version=$1 key
 
 	[[ -d $extra_source ]] || return 0
 	key=$version-$(extra_key)-$(builder_key)
-	[[ -e $dir/.key && $(<"$dir/.key") == "$key" ]] && return
+	[[ -e $extra_dir/.key && $(<"$extra_dir/.key") == "$key" ]] && return
 	supply_headers "$version"
 	builder_ready
-	extra_copy "$dir"
-	rm -f "$dir/.key"
-	mkdir -p "$lab_build/no-headers"
-	lab_logged "$lab_build/extra.log" "building the tests' modules for $version" \
-		modules_make "$version" "$dir" "$lab_build/no-headers" extra || exit "$LAB_UNPREPARED"
-	printf '%s\n' "$key" >"$dir/.key"
+	(
+		mkdir -p "${extra_dir%/*}" && exec {fd}>"$extra_dir.lock" && flock "$fd" || exit "$LAB_UNPREPARED"
+		[[ -e $extra_dir/.key && $(<"$extra_dir/.key") == "$key" ]] && exit
+		extra_copy "$extra_dir"
+		rm -f "$extra_dir/.key"
+		mkdir -p "$lab_build/no-headers"
+		lab_logged "$lab_build/extra.log" "building the tests' modules for $version" \
+			modules_make "$version" "$extra_dir" "$lab_build/no-headers" extra || exit "$LAB_UNPREPARED"
+		printf '%s\n' "$key" >"$extra_dir/.key"
+	) || exit
 }
 
-# extra_install FROM TO
+# extra_install DEST: into the modules folder DEST.
 extra_install() {
 	[[ -d $extra_source ]] || return 0
-	mkdir -p "$2/extra"
-	cp "$1"/*.ko "$2/extra/"
+	mkdir -p "$1/extra"
+	(exec {fd}>"$extra_dir.lock" && flock "$fd" && cp "$extra_dir"/*.ko "$1/extra/")
 }

@@ -34,11 +34,11 @@ image_modules() {
 	case $flavour in
 	stock)
 		image_stock_modules "$version" "$dest"
-		extra_install "$lab_build/extra" "$dest/lib/modules/$version-amd64"
+		extra_install "$dest/lib/modules/$version-amd64"
 		;;
 	barbuf)
 		image_stock_modules "$version" "$dest"
-		extra_install "$lab_build/extra" "$dest/lib/modules/$version-amd64"
+		extra_install "$dest/lib/modules/$version-amd64"
 		# Stock's are kept, so that both can be measured in one boot.
 		modules_install "$dest/lib/modules/$version-amd64" "$dest/lab/stock"
 		;;
