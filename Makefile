@@ -3,7 +3,7 @@
 # the Debian packages it needs, as root or through sudo.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-edu check check-debug check-attacker check-arm64 check-controls check-lab soak watch-examples static bench \
+.PHONY: help demo demo-edu check check-iommufd check-debug check-attacker check-arm64 check-controls check-lab soak watch-examples static bench \
 	build san release install uninstall modules debug-kernel update clean distclean
 
 # User space is compiled by the host; kernel code has a compiler of its own,
@@ -27,6 +27,9 @@ demo-edu: build ## a primary lends parts of two BARs to clients
 
 check: build san release ## unit tests with sanitizers, kernel tests in the barbuf guest
 	@tests/check barbuf $(SUITES)
+
+check-iommufd: build san release ## the same in the iommufd guest: the cdev and iommufd on Debian's kernel; SUITES=...: a part
+	@tests/check iommufd $(SUITES)
 
 check-debug: build san release ## the same in the debug guest, and KUnit; SUITES=...: a part of it
 	@tests/check debug $(SUITES)

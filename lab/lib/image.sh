@@ -36,7 +36,7 @@ image_modules() {
 		image_stock_modules "$version" "$dest"
 		extra_install "$dest/lib/modules/$version-amd64"
 		;;
-	barbuf)
+	barbuf | iommufd)
 		image_stock_modules "$version" "$dest"
 		extra_install "$dest/lib/modules/$version-amd64"
 		# Stock's are kept, so that both can be measured in one boot.

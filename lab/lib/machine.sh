@@ -20,11 +20,11 @@ machine_prepare() {
 		extra_ready "$version"
 		image_ready stock "$version" "$version-$(extra_key)"
 		;;
-	barbuf)
+	barbuf | iommufd)
 		supply_stock "$version"
 		modules_ready "$version"
 		extra_ready "$version"
-		image_ready barbuf "$version" "$modules_key-$(extra_key)"
+		image_ready "$1" "$version" "$modules_key-$(extra_key)"
 		;;
 	debug | pud)
 		debug_ready "$version"

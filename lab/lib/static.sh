@@ -26,17 +26,19 @@ static_complaints() {
 		sed -E 's,/build/tree/,,g; s/:[0-9]+(:[0-9]+)?:/:/g; s/^ +//' | sort
 }
 
-# static_compile VERSION TARGET: new complaints on stdout.
+# static_compile VERSION SET TARGET: new complaints on stdout.
 static_compile() {
-	local version=$1 target=$2 dir=$static_dir/build
-	local base=$lab_cache/kernel/$1/complaints-$2-$(builder_key)-${modules_dir//\//-} which
+	local version=$1 set=$2 target=$3 dir=$static_dir/build which log
+	local base=$lab_cache/kernel/$1/complaints-$3-$2-$(builder_key)-$(
+		cd "$lab_top" && lab_fingerprint kernel/Makefile kernel/kbuild kernel/sparse.h)
 
 	for which in pristine ours; do
 		[[ $which == pristine && -e $base ]] && continue
 		# Copied, as the objects of another target are not those of a build.
-		rm -rf "$dir" && mkdir -p "$dir/headers" "$dir/tree/drivers"
+		rm -rf "$dir" && mkdir -p "$dir/headers" "$dir/tree"
+		log=$lab_build/static-$set-$target-$which.log
 		if [[ $which == pristine ]]; then
-			cp -a "$lab_cache/kernel/$version/source/drivers/vfio" "$dir/tree/drivers/"
+			tree_pristine "$version" "$dir/tree"
 		else
 			cp -a "$static_dir/tree/." "$dir/tree/"
 			cp -a "$static_dir/headers/." "$dir/headers/"
@@ -44,22 +46,22 @@ static_compile() {
 		# Without it make says that there is no sparse, and goes on.
 		mkdir -p "$dir/headers.scripts/scripts"
 		cp -p "$lab_cache/kernel/$version/source/scripts/checker-valid.sh" "$dir/headers.scripts/scripts/"
-		lab_logged "$lab_build/static-$target-$which.log" "$target, $which" \
-			modules_make "$version" "$dir/tree" "$dir/headers" "$target" || {
-			echo "the build failed; see $lab_build/static-$target-$which.log"
+		lab_logged "$log" "$target of $set, $which" \
+			modules_make "$version" "$dir/tree" "$dir/headers" "$target" "$set" || {
+			echo "the build failed; see $log"
 			return
 		}
-		if [[ $target == sparse ]] && grep -m 1 ': error: ' "$lab_build/static-$target-$which.log"; then
+		if [[ $target == sparse ]] && grep -m 1 ': error: ' "$log"; then
 			echo "sparse stumbled, and then keeps its warnings to itself: see kernel/sparse.h"
 			return
 		fi
-		if [[ $target == sparse ]] && ! grep -q '^  CHECK ' "$lab_build/static-$target-$which.log"; then
-			echo "sparse did not run; see $lab_build/static-$target-$which.log"
+		if [[ $target == sparse ]] && ! grep -q '^  CHECK ' "$log"; then
+			echo "sparse did not run; see $log"
 			return
 		fi
-		[[ $which == ours ]] || static_complaints "$lab_build/static-$target-$which.log" >"$base"
+		[[ $which == ours ]] || static_complaints "$log" >"$base"
 	done
-	comm -13 "$base" <(static_complaints "$lab_build/static-$target-ours.log")
+	comm -13 "$base" <(static_complaints "$log")
 	rm -rf "$dir"
 }
 
@@ -91,11 +93,14 @@ static_run() {
 	echo 'TAP version 13'
 	while IFS= read -r name; do
 		static_result "checkpatch --strict $name" "$(static_checkpatch "$version" "$name")"
-	done < <(cd "$lab_top" && find kernel/drivers kernel/include kernel/Documentation kernel/patches \
+	done < <(cd "$lab_top" && find kernel/drivers kernel/include kernel/kbuild kernel/Documentation kernel/patches \
 		-type f 2>/dev/null | sort)
-	static_result "W=1 $modules_dir" "$(static_compile "$version" warnings)"
-	static_result "the variants of $modules_dir/pci" "$(static_compile "$version" variants)"
-	static_result "sparse $modules_dir" "$(static_compile "$version" sparse)"
+	# The second set builds all of the first and more, for another configuration.
+	for name in barbuf iommufd; do
+		static_result "W=1, set $name" "$(static_compile "$version" "$name" warnings)"
+		static_result "sparse, set $name" "$(static_compile "$version" "$name" sparse)"
+	done
+	static_result "W=1, the variant drivers" "$(static_compile "$version" barbuf variants)"
 	printf '1..%d\n%d passed, %d failed\n' "$static_number" $((static_number - static_failed)) "$static_failed"
 	((static_failed == 0))
 }

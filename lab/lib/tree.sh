@@ -4,7 +4,7 @@
 # pristine files, ours beside them, and the patches applied. A file whose
 # content did not change keeps its time, so that make does no work twice.
 #
-#   build/kernel/tree           what a module build needs: all of drivers/vfio, and all below
+#   build/kernel/tree           what a module build needs: drivers/vfio, iommufd, all below, kernel/kbuild
 #   build/kernel/tree.changed   names of the files that are ours or patched
 #
 # A variant of the kernel has patches on top of those, and a build/kernel-VARIANT.
@@ -15,8 +15,11 @@ tree_patches=$lab_top/kernel/patches/$kernel_series
 tree_variant_patches=
 # What of kernel/ belongs into the tree.
 tree_ours=(drivers include Documentation)
+# What joins the parts of the tree to modules that are built outside of Linux.
+tree_kbuild=$lab_top/kernel/kbuild
 
-# tree_variant NAME: apply kernel/patches/SERIES-NAME on top of ours, in a tree of its own.
+# tree_variant NAME: build in a tree of its own, with kernel/patches/SERIES-NAME, if there, on top of
+# ours.
 tree_variant() {
 	tree_variant_patches=$tree_patches-$1
 	lab_build+=-$1
@@ -41,12 +44,23 @@ tree_touched() {
 }
 
 tree_inputs() {
-	local dir dirs=("$tree_patches")
+	local dir dirs=("$tree_patches" "$tree_kbuild")
 
 	[[ ! $tree_variant_patches ]] || dirs+=("$tree_variant_patches")
 	for dir in "${tree_ours[@]}"; do dirs+=("$lab_top/kernel/$dir"); done
 	[[ ! $lab_patch ]] || sha256sum <"$lab_patch" | cut -c1-12
 	(cd "$lab_top" && lab_fingerprint "${dirs[@]#"$lab_top/"}")
+}
+
+# tree_pristine VERSION DIR: lay what the modules are made of into DIR, as it is in Linux.
+tree_pristine() {
+	local source=$lab_cache/kernel/$1/source part
+
+	for part in drivers/vfio drivers/iommu/iommufd drivers/iommu/iommu-{pages,priv}.h lib/interval_tree.c; do
+		mkdir -p "$2/${part%/*}"
+		cp -a "$source/$part" "$2/$part"
+	done
+	cp -a "$tree_kbuild/." "$2/"
 }
 
 # tree_ready VERSION: bring build/kernel/tree up to date; sets tree_key, which
@@ -60,8 +74,8 @@ tree_ready() {
 	supply_source "$version"
 
 	rm -rf "$new" "$lab_build/tree.key"
-	mkdir -p "$new/drivers" "$tree_dir"
-	cp -a "$source/drivers/vfio" "$new/drivers/"
+	mkdir -p "$new" "$tree_dir"
+	tree_pristine "$version" "$new"
 	tree_touched | while IFS= read -r file; do
 		[[ -e $source/$file ]] || continue
 		mkdir -p "$new/${file%/*}" && cp -a "$source/$file" "$new/$file"
