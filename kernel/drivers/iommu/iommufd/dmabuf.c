@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DMABUFs of an IOAS.
+ *
+ * The exporter maps a slice of the memory into a domain, so iommufd sees no
+ * PFN of it: pfn_reader, the xarray and batches are for CPU memory alone.
+ *
+ * Access to the memory goes and returns, for instance around a reset of the
+ * device that has it, or goes for good. pages->dmabuf.mapped says whether the
+ * domains map it: all (area, domain) pairs of the tracker do, or none does. The
+ * exporter's notification makes that agree with the exporter's word. An area
+ * that is mapped, or a domain that is attached, while there is no access is
+ * tracked only, and filled when access returns.
+ *
+ * Locks. pages->mutex of a DMABUF has a class of its own, since it nests inside
+ * the resv lock, which nests inside mmap_lock:
+ *
+ *   domains_rwsem, iova_rwsem
+ *     dma_resv
+ *       pages->mutex
+ *         page tables of the domain
+ *
+ * The notification takes pages->mutex and no lock of the IOAS. It needs none:
+ * a pair is tracked from before the domain is filled until after it is unfilled,
+ * in one section under pages->mutex each, and a domain outlives its pairs. What
+ * is read of the area meanwhile (its place, its rights) does not change. Whether
+ * large pages are disabled changes only while no domain, or no area, is left.
+ *
+ * mapped becomes true under the resv lock, after the exporter has said that
+ * there is access. The exporter sets its own state before it notifies under that
+ * lock: if the word was old by then, a notification follows. One that fills a
+ * domain holds pages->mutex alone; when it comes first, the notification finds
+ * its pair and unmaps it; when it comes second, it finds mapped false.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/vfio_pci_core.h>
+
+#include "io_pagetable.h"
+#include "iommufd_private.h"
+
+static int iopt_dmabuf_map_area(struct iopt_area *area,
+				struct iopt_pages *pages,
+				struct iommu_domain *domain, gfp_t gfp)
+{
+	struct iopt_pages_dmabuf *dmabuf = &pages->dmabuf;
+	unsigned long iova = iopt_area_iova(area);
+	u64 offset = dmabuf->start + iopt_area_start_byte(area, iova);
+	size_t length = iopt_area_length(area);
+	size_t done, step = length;
+	int rc;
+
+	lockdep_assert_held(&pages->mutex);
+
+	/* See batch_iommu_map_small() */
+	if (READ_ONCE(area->iopt->disable_large_pages))
+		step = PAGE_SIZE;
+
+	for (done = 0; done < length; done += step) {
+		step = min(step, length - done);
+		rc = dmabuf->ops->map(dmabuf->attach, offset + done, domain,
+				      iova + done, step, area->iommu_prot, gfp);
+		if (rc)
+			goto err_unmap;
+	}
+	return 0;
+
+err_unmap:
+	if (done)
+		iommu_unmap(domain, iova, done);
+	return rc;
+}
+
+/**
+ * iopt_dmabuf_fill_domain() - Map a DMABUF's area into a domain
+ * @area: IOVA area to use, tracked for @domain
+ * @pages: Pages of the area
+ * @domain: Domain to map into
+ *
+ * Nothing is mapped while there is no access; the notification of its return
+ * does so.
+ */
+int iopt_dmabuf_fill_domain(struct iopt_area *area, struct iopt_pages *pages,
+			    struct iommu_domain *domain)
+{
+	if (iopt_dmabuf_revoked(pages))
+		return 0;
+
+	return iopt_dmabuf_map_area(area, pages, domain, GFP_KERNEL_ACCOUNT);
+}
+
+/**
+ * iopt_dmabuf_fill_domains() - Map a DMABUF's area into all domains of its IOAS
+ * @area: The area to act on
+ * @pages: The pages associated with the area (area->pages is NULL)
+ *
+ * Also tracks the area. On failure all domains are left unchanged.
+ */
+int iopt_dmabuf_fill_domains(struct iopt_area *area, struct iopt_pages *pages)
+{
+	struct iommu_domain *domain;
+	unsigned long index, undo;
+	int rc;
+
+	lockdep_assert_held(&area->iopt->domains_rwsem);
+	lockdep_assert_held(&pages->mutex);
+
+	rc = iopt_dmabuf_track_all_domains(area, pages);
+	if (rc)
+		return rc;
+
+	xa_for_each(&area->iopt->domains, index, domain) {
+		rc = iopt_dmabuf_fill_domain(area, pages, domain);
+		if (rc)
+			goto err_unmap;
+	}
+	return 0;
+
+err_unmap:
+	xa_for_each(&area->iopt->domains, undo, domain) {
+		if (undo == index)
+			break;
+		iopt_area_unmap_domain(area, domain);
+	}
+	iopt_dmabuf_untrack_all_domains(area, pages);
+	return rc;
+}
+
+static void iopt_dmabuf_unmap_all(struct iopt_pages *pages)
+{
+	struct iopt_pages_dmabuf_track *track;
+
+	list_for_each_entry(track, &pages->dmabuf.tracker, elm)
+		iopt_area_unmap_domain(track->area, track->domain);
+	pages->dmabuf.mapped = false;
+}
+
+/*
+ * The caller is whoever resets the exporter's device, so the memory for page
+ * tables is not charged. Without any, all stays unmapped until access is lost
+ * and returns once more.
+ */
+static void iopt_dmabuf_map_all(struct iopt_pages *pages)
+{
+	struct iopt_pages_dmabuf_track *track;
+
+	list_for_each_entry(track, &pages->dmabuf.tracker, elm) {
+		if (iopt_dmabuf_map_area(track->area, pages, track->domain,
+					 GFP_KERNEL))
+			goto err_unmap;
+	}
+	pages->dmabuf.mapped = true;
+	return;
+
+err_unmap:
+	list_for_each_entry_continue_reverse(track, &pages->dmabuf.tracker, elm)
+		iopt_area_unmap_domain(track->area, track->domain);
+	pr_warn_ratelimited("iommufd: cannot map a DMABUF again that was suspended\n");
+}
+
+static void iopt_dmabuf_invalidate_mappings(struct dma_buf_attachment *attach)
+{
+	struct iopt_pages *pages = attach->importer_priv;
+	bool access;
+
+	dma_resv_assert_held(attach->dmabuf->resv);
+
+	guard(mutex)(&pages->mutex);
+	/* Not before iopt_dmabuf_attach() has looked */
+	if (!pages->dmabuf.attach)
+		return;
+
+	access = !pages->dmabuf.ops->access(attach);
+	if (access == pages->dmabuf.mapped)
+		return;
+
+	if (access)
+		iopt_dmabuf_map_all(pages);
+	else
+		iopt_dmabuf_unmap_all(pages);
+}
+
+static const struct dma_buf_attach_ops iopt_dmabuf_attach_ops = {
+	.allow_peer2peer = true,
+	.invalidate_mappings = iopt_dmabuf_invalidate_mappings,
+};
+
+/*
+ * iommufd and vfio have a circular dependency, so the exporter's operations are
+ * looked up. The caller holds the DMABUF, which pins them once they are known to
+ * be its own.
+ *
+ * Waits, killable, until no transition of the exporter's device runs.
+ */
+static const struct vfio_pci_dma_buf_ops *
+iopt_dmabuf_get_ops(struct dma_buf *dmabuf)
+{
+	const struct vfio_pci_dma_buf_ops *ops;
+	int rc;
+
+	ops = iommufd_test_dma_buf_ops(dmabuf);
+	if (ops) {
+		rc = ops->wait(dmabuf);
+	} else {
+		if (!IS_ENABLED(CONFIG_VFIO_PCI_CORE))
+			return ERR_PTR(-EOPNOTSUPP);
+
+		ops = symbol_get(vfio_pci_dma_buf_ops);
+		if (!ops)
+			return ERR_PTR(-EOPNOTSUPP);
+		rc = ops->wait(dmabuf);
+		symbol_put(vfio_pci_dma_buf_ops);
+	}
+
+	return rc ? ERR_PTR(rc) : ops;
+}
+
+/**
+ * iopt_dmabuf_attach() - Make a DMABUF the memory of pages
+ * @pages: The pages, not shared yet
+ * @dmabuf: The DMABUF; its reference goes to @pages on success
+ *
+ * Hold no lock: this waits, killable, while the exporter's device resets.
+ *
+ * Returns -ENODEV while there is no access or after a revoke, -EOPNOTSUPP for an
+ * exporter that cannot map it.
+ */
+int iopt_dmabuf_attach(struct iopt_pages *pages, struct dma_buf *dmabuf)
+{
+	const struct vfio_pci_dma_buf_ops *ops;
+	struct dma_buf_attachment *attach;
+	int rc;
+
+	ops = iopt_dmabuf_get_ops(dmabuf);
+	if (IS_ERR(ops)) {
+		rc = PTR_ERR(ops);
+		goto err_out;
+	}
+
+	while (1) {
+		attach = dma_buf_dynamic_attach(dmabuf, iommufd_global_device(),
+						&iopt_dmabuf_attach_ops, pages);
+		if (!IS_ERR(attach))
+			break;
+		rc = PTR_ERR(attach);
+		/* A transition may have begun since the wait for its end. */
+		if (rc == -ENODEV)
+			rc = ops->wait(dmabuf);
+		if (rc)
+			goto err_out;
+	}
+
+	dma_resv_lock(dmabuf->resv, NULL);
+	rc = dma_buf_pin(attach);
+	if (rc)
+		goto err_detach;
+
+	/* -EAGAIN: a notification follows. */
+	rc = ops->access(attach);
+	if (rc && rc != -EAGAIN)
+		goto err_unpin;
+
+	mutex_lock(&pages->mutex);
+	pages->dmabuf.ops = ops;
+	/* On success iopt_release_pages() will detach and put the dmabuf. */
+	pages->dmabuf.attach = attach;
+	pages->dmabuf.mapped = !rc;
+	mutex_unlock(&pages->mutex);
+	dma_resv_unlock(dmabuf->resv);
+	return 0;
+
+err_unpin:
+	dma_buf_unpin(attach);
+err_detach:
+	dma_resv_unlock(dmabuf->resv);
+	dma_buf_detach(dmabuf, attach);
+err_out:
+	return rc == -EBADFD ? -ENODEV : rc;
+}
+
+/**
+ * iopt_dmabuf_set_iova() - Say to the exporter where its DMABUF is mapped
+ * @area: An area that maps it
+ * @pages: The pages associated with the area, of any kind
+ */
+void iopt_dmabuf_set_iova(struct iopt_area *area, struct iopt_pages *pages)
+{
+	unsigned long iova = iopt_area_iova(area);
+	struct iopt_pages_dmabuf *dmabuf = &pages->dmabuf;
+
+	if (!iopt_is_dmabuf(pages))
+		return;
+
+	dma_resv_lock(dmabuf->attach->dmabuf->resv, NULL);
+	dmabuf->ops->set_iova(dmabuf->attach,
+			      dmabuf->start + iopt_area_start_byte(area, iova),
+			      iopt_area_length(area), iova);
+	dma_resv_unlock(dmabuf->attach->dmabuf->resv);
+}
