@@ -299,3 +299,22 @@ void iopt_dmabuf_set_iova(struct iopt_area *area, struct iopt_pages *pages)
 			      iopt_area_length(area), iova);
 	dma_resv_unlock(dmabuf->attach->dmabuf->resv);
 }
+
+/**
+ * iopt_dmabuf_alignment() - Say how a DMABUF's memory is aligned
+ * @pages: Pages of a DMABUF
+ * @start_byte: Offset in @pages
+ *
+ * Returns an address, not the memory's, that is aligned as the memory is; 0 when
+ * that is aligned to everything.
+ */
+unsigned long iopt_dmabuf_alignment(struct iopt_pages *pages,
+				    unsigned long start_byte)
+{
+	struct iopt_pages_dmabuf *dmabuf = &pages->dmabuf;
+	u64 offset = dmabuf->start + start_byte;
+
+	return dmabuf->ops->alignment(dmabuf->attach->dmabuf,
+				      offset & PAGE_MASK) |
+	       offset_in_page(offset);
+}
