@@ -35,7 +35,12 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
 #include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/overflow.h>
+#include <linux/sched/mm.h>
+#include <linux/uaccess.h>
 #include <linux/vfio_pci_core.h>
 
 #include "io_pagetable.h"
@@ -317,4 +322,231 @@ unsigned long iopt_dmabuf_alignment(struct iopt_pages *pages,
 	return dmabuf->ops->alignment(dmabuf->attach->dmabuf,
 				      offset & PAGE_MASK) |
 	       offset_in_page(offset);
+}
+
+/* A part of a user's range: a slice of a DMABUF, or memory without one. */
+struct iopt_run {
+	unsigned long start;
+	/* Exclusive */
+	unsigned long end;
+	/* With a reference, or NULL */
+	struct dma_buf *dmabuf;
+	/* Of start in it */
+	u64 offset;
+};
+
+static bool iopt_vma_permits(struct vm_area_struct *vma, int iommu_prot)
+{
+	return (vma->vm_flags & VM_READ) &&
+	       (!(iommu_prot & IOMMU_WRITE) || (vma->vm_flags & VM_WRITE));
+}
+
+/* Find where the run that begins at run->start ends. */
+static int iopt_find_run(const struct vfio_pci_dma_buf_ops *ops,
+			 struct iopt_run *run, unsigned long end,
+			 int iommu_prot)
+{
+	struct mm_struct *mm = current->mm;
+	VMA_ITERATOR(vmi, mm, run->start);
+	struct vm_area_struct *vma;
+	int rc = 0;
+
+	run->dmabuf = NULL;
+	run->end = run->start;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+
+	for_each_vma_range(vmi, vma, end) {
+		unsigned long start = max(vma->vm_start, run->start);
+		struct dma_buf *dmabuf;
+		bool more;
+		u64 offset;
+
+		dmabuf = ops->get_vma(vma, &offset);
+		if (!dmabuf) {
+			if (run->dmabuf)
+				goto out_unlock;
+			continue;
+		}
+		offset += start - vma->vm_start;
+
+		if (!run->dmabuf) {
+			if (start != run->start) {
+				/* Memory, or nothing, lies before it. */
+				run->end = start;
+				dma_buf_put(dmabuf);
+				goto out_unlock;
+			}
+			if (!iopt_vma_permits(vma, iommu_prot)) {
+				dma_buf_put(dmabuf);
+				rc = -EFAULT;
+				goto out_unlock;
+			}
+			run->dmabuf = dmabuf;
+			run->offset = offset;
+		} else {
+			/* A VMA that mprotect() has cut off, for instance. */
+			more = dmabuf == run->dmabuf && start == run->end &&
+			       offset == run->offset + (start - run->start) &&
+			       iopt_vma_permits(vma, iommu_prot);
+			dma_buf_put(dmabuf);
+			if (!more)
+				goto out_unlock;
+		}
+		run->end = min(vma->vm_end, end);
+	}
+
+	if (!run->dmabuf)
+		run->end = end;
+
+out_unlock:
+	mmap_read_unlock(mm);
+	return rc;
+}
+
+/* Append the pages of a run to the list, or keep nothing of it. */
+static int iopt_add_run(struct iommufd_ctx *ictx, struct list_head *pages_list,
+			struct iopt_run *run, int iommu_prot)
+{
+	unsigned long start_byte = offset_in_page(run->start);
+	unsigned long length = run->end - run->start;
+	bool writable = iommu_prot & IOMMU_WRITE;
+	struct iopt_pages *pages;
+	int rc;
+
+	if (run->dmabuf) {
+		pages = iopt_alloc_dmabuf_pages(ictx, run->dmabuf, start_byte,
+						run->offset, length, writable);
+		if (IS_ERR(pages)) {
+			dma_buf_put(run->dmabuf);
+			/* As for memory that cannot be pinned */
+			rc = PTR_ERR(pages);
+			return rc == -ENODEV ? -EFAULT : rc;
+		}
+		pages->dmabuf.uptr = (void __user *)(run->start - start_byte);
+	} else {
+		pages = iopt_alloc_user_pages((void __user *)run->start, length,
+					      writable);
+		if (IS_ERR(pages))
+			return PTR_ERR(pages);
+	}
+
+	rc = iopt_pages_list_add(ictx, pages_list, pages, start_byte, length);
+	if (rc)
+		iopt_put_pages(pages);
+	return rc;
+}
+
+/* Memory, by far the most frequent, has no VMA of this kind. */
+static bool iopt_may_have_bars(unsigned long start, unsigned long end)
+{
+	struct mm_struct *mm = current->mm;
+	VMA_ITERATOR(vmi, mm, start);
+	struct vm_area_struct *vma;
+	bool found = false;
+
+	mmap_read_lock(mm);
+	for_each_vma_range(vmi, vma, end) {
+		found = vma->vm_flags & VM_PFNMAP;
+		if (found)
+			break;
+	}
+	mmap_read_unlock(mm);
+	return found;
+}
+
+/**
+ * iopt_map_user_bars() - Like iopt_map_user_pages, but map BARs as well
+ * @ictx: iommufd_ctx the iopt is part of
+ * @iopt: io_pagetable to act on
+ * @iova: If IOPT_ALLOC_IOVA is set this is unused on input and contains
+ *        the chosen iova on output. Otherwise is the iova to map to on input
+ * @uptr: User VA to map
+ * @length: Number of bytes to map
+ * @iommu_prot: Combination of IOMMU_READ/WRITE/etc bits for the mapping
+ * @flags: IOPT_ALLOC_IOVA or zero
+ *
+ * Where the range is an mmap of a PCI BAR by vfio-pci, the DMABUF behind it is
+ * mapped, which the mapping from then on follows, whatever becomes of the VMA.
+ * The VMA must permit what the mapping does.
+ *
+ * The range is looked up piece by piece. Who changes its VMAs meanwhile gets some
+ * of both, each within the rights that it had.
+ */
+int iopt_map_user_bars(struct iommufd_ctx *ictx, struct io_pagetable *iopt,
+		       unsigned long *iova, void __user *uptr,
+		       unsigned long length, int iommu_prot,
+		       unsigned int flags)
+{
+	const struct vfio_pci_dma_buf_ops *ops = NULL;
+	struct iopt_run run = {};
+	LIST_HEAD(pages_list);
+	unsigned long end;
+	int rc;
+
+	run.start = untagged_addr((unsigned long)uptr);
+	if (length && !check_add_overflow(run.start, length, &end) &&
+	    IS_ENABLED(CONFIG_VFIO_PCI_CORE) &&
+	    iopt_may_have_bars(run.start, end))
+		ops = symbol_get(vfio_pci_dma_buf_ops);
+	if (!ops)
+		return iopt_map_user_pages(ictx, iopt, iova, uptr, length,
+					   iommu_prot, flags);
+
+	for (; run.start != end; run.start = run.end) {
+		rc = iopt_find_run(ops, &run, end, iommu_prot);
+		if (rc)
+			goto out_free;
+		rc = iopt_add_run(ictx, &pages_list, &run, iommu_prot);
+		if (rc)
+			goto out_free;
+	}
+
+	rc = iopt_map_pages(iopt, &pages_list, length, iova, iommu_prot, flags);
+out_free:
+	iopt_free_pages_list(&pages_list);
+	symbol_put(vfio_pci_dma_buf_ops);
+	return rc;
+}
+
+/**
+ * iopt_dmabuf_rw_access() - iopt_pages_rw_access() for a DMABUF
+ * @pages: Pages of a DMABUF
+ * @start_byte: First byte of pages to copy to/from
+ * @data: Kernel buffer to get/put the data
+ * @length: Number of bytes to copy
+ * @flags: IOMMUFD_ACCESS_RW_* flags
+ *
+ * A DMABUF has no page to copy from. If it was found by an address, that serves;
+ * it faults as the user would.
+ */
+int iopt_dmabuf_rw_access(struct iopt_pages *pages, unsigned long start_byte,
+			  void *data, unsigned long length, unsigned int flags)
+{
+	void __user *uptr = pages->dmabuf.uptr;
+	bool change_mm = current->mm != pages->source_mm;
+	unsigned long left;
+
+	if (!uptr)
+		return -EINVAL;
+
+	if (change_mm) {
+		if (!(flags & IOMMUFD_ACCESS_RW_KTHREAD) ||
+		    !mmget_not_zero(pages->source_mm))
+			return -EINVAL;
+		kthread_use_mm(pages->source_mm);
+	}
+
+	if (flags & IOMMUFD_ACCESS_RW_WRITE)
+		left = copy_to_user(uptr + start_byte, data, length);
+	else
+		left = copy_from_user(data, uptr + start_byte, length);
+
+	if (change_mm) {
+		kthread_unuse_mm(pages->source_mm);
+		mmput(pages->source_mm);
+	}
+
+	return left ? -EFAULT : 0;
 }
