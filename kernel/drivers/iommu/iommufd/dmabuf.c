@@ -550,3 +550,38 @@ int iopt_dmabuf_rw_access(struct iopt_pages *pages, unsigned long start_byte,
 
 	return left ? -EFAULT : 0;
 }
+
+/**
+ * iopt_dmabuf_split_area() - Track two areas instead of one
+ * @pages: Pages of the areas
+ * @area: The area that goes
+ * @lhs: The area that takes its start
+ * @rhs: The area that takes the rest
+ *
+ * On failure the tracker is left unchanged.
+ */
+int iopt_dmabuf_split_area(struct iopt_pages *pages, struct iopt_area *area,
+			   struct iopt_area *lhs, struct iopt_area *rhs)
+{
+	struct iopt_pages_dmabuf_track *track;
+	int rc;
+
+	lockdep_assert_held(&pages->mutex);
+
+	/* New entries go to the tail and are passed over there. */
+	list_for_each_entry(track, &pages->dmabuf.tracker, elm) {
+		if (track->area != area)
+			continue;
+		rc = iopt_dmabuf_track_domain(pages, rhs, track->domain);
+		if (rc) {
+			iopt_dmabuf_untrack_all_domains(rhs, pages);
+			return rc;
+		}
+	}
+
+	list_for_each_entry(track, &pages->dmabuf.tracker, elm) {
+		if (track->area == area)
+			track->area = lhs;
+	}
+	return 0;
+}
