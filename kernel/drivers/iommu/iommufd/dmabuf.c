@@ -585,3 +585,30 @@ int iopt_dmabuf_split_area(struct iopt_pages *pages, struct iopt_area *area,
 	}
 	return 0;
 }
+
+static bool map_bars;
+module_param(map_bars, bool, 0644);
+MODULE_PARM_DESC(map_bars,
+		 "Let IOMMU_IOAS_MAP map mmaps of PCI BARs, as VFIO_IOMMU_MAP_DMA does (default: no)");
+
+/**
+ * iopt_map_user() - Map a user VA for the native interface
+ * @ictx: iommufd_ctx the iopt is part of
+ * @iopt: io_pagetable to act on
+ * @iova: See iopt_map_user_pages()
+ * @uptr: User VA to map
+ * @length: Number of bytes to map
+ * @iommu_prot: Combination of IOMMU_READ/WRITE/etc bits for the mapping
+ * @flags: IOPT_ALLOC_IOVA or zero
+ */
+int iopt_map_user(struct iommufd_ctx *ictx, struct io_pagetable *iopt,
+		  unsigned long *iova, void __user *uptr, unsigned long length,
+		  int iommu_prot, unsigned int flags)
+{
+	if (READ_ONCE(map_bars))
+		return iopt_map_user_bars(ictx, iopt, iova, uptr, length,
+					  iommu_prot, flags);
+
+	return iopt_map_user_pages(ictx, iopt, iova, uptr, length, iommu_prot,
+				   flags);
+}
