@@ -39,6 +39,10 @@ int try_hold_arm_at(const struct hold_at *at)
 
 	CHECK(strlen(at->function) < sizeof(arm.function));
 	strcpy(arm.function, at->function);
+	if (at->caller) {
+		CHECK(strlen(at->caller) < sizeof(arm.caller));
+		strcpy(arm.caller, at->caller);
+	}
 	if (at->tid) {
 		arm.whom = THREAD_HOLD_TID;
 		arm.id = at->tid;

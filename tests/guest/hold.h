@@ -35,6 +35,7 @@
 
 struct hold_at {
 	const char *function;
+	const char *caller; /* that calls it; NULL: any */
 	bool exit; /* where it leaves the function; else where it enters it */
 	pid_t tid; /* this thread; */
 	pid_t tgid; /* or any of this process; */

@@ -16,6 +16,7 @@
 
 /* Four arguments, and six; both are called where sleeping is legal. */
 #define PREAD "seq_read"
+#define CALLS_PREAD "vfs_read"
 #define MMAP "ksys_mmap_pgoff"
 /* What seq_read() calls for the file read here, and what nobody else in the guest calls. */
 #define WITHIN_PREAD "comm_show"
@@ -258,6 +259,23 @@ static int preads(void *arg)
 	return 0;
 }
 
+/* Only the calls by one function count, and are held. */
+static void called_by(void)
+{
+	struct call call;
+	int other, hold;
+
+	call_begin(&call, do_pread);
+	other = hold_arm(PREAD, .tid = call.tid, .caller = MMAP);
+	hold = hold_arm(PREAD, .tid = call.tid, .caller = CALLS_PREAD);
+	call_go(&call);
+	CHECK_EQ(hold_wait(hold), call.tid);
+	hold_release(hold);
+	CHECK_EQ(call_end(&call), 4);
+	CHECK_EQ(hold_passes(other), 0);
+	CHECK_EQ(hold_passes(hold), 1);
+}
+
 static void killed_while_held(void)
 {
 	int go[2], hold, status, exit;
@@ -329,6 +347,9 @@ static void time_over(void)
 static void no_such_function(void)
 {
 	CHECK_ERRNO(try_hold_arm_at(&(struct hold_at){ .function = "no_such_function" }), ENOENT);
+	CHECK_ERRNO(try_hold_arm_at(
+			    &(struct hold_at){ .function = PREAD, .caller = "no_such_function" }),
+		    ENOENT);
 	/* It is there, and cannot be traced. */
 	CHECK(try_hold_arm_at(&(struct hold_at){ .function = "do_int3" }) < 0);
 }
@@ -338,7 +359,7 @@ static const struct test_case cases[] = {
 	CASE(with_irqs_off),	 CASE(several_at_once), CASE(one_within_the_other),
 	CASE(whom_it_holds),	 CASE(skips),		CASE(killed_while_held),
 	CASE(closed_while_held), CASE(time_over),	CASE(closed_before_it_leaves),
-	CASE(no_such_function),
+	CASE(no_such_function),	 CASE(called_by),
 };
 
 TEST_MAIN(cases)

@@ -23,6 +23,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
@@ -58,6 +59,8 @@ enum hold_state {
  * @open: in use, under holds_lock; so is all that says nothing else
  * @site: where it is armed; what follows is written before and read after it
  * @arm: whom it holds
+ * @caller: where the function has to be called from, if @caller_size is not 0
+ * @caller_size: bytes of that
  * @state: enum hold_state; leaves ARMED but once
  * @passes: so far
  * @task: the thread that was claimed, until it is over
@@ -71,6 +74,8 @@ struct hold {
 	bool open;
 	struct hold_site *site;
 	struct thread_hold_arm arm;
+	unsigned long caller;
+	unsigned long caller_size;
 	atomic_t state;
 	atomic_t passes;
 	struct task_struct *task;
@@ -176,8 +181,11 @@ __visible void thread_hold_at_exit(void)
 
 /* The callback -------------------------------------------------------------*/
 
-static notrace bool hold_wants_current(const struct hold *hold)
+static notrace bool hold_wants(const struct hold *hold, unsigned long caller)
 {
+	if (hold->caller_size && caller - hold->caller >= hold->caller_size)
+		return false;
+
 	switch (hold->arm.whom) {
 	case THREAD_HOLD_TID:
 		return current->pid == hold->arm.id;
@@ -192,10 +200,10 @@ static notrace bool hold_wants_current(const struct hold *hold)
 
 /* True if the thread is this hold's. */
 static notrace bool hold_pass(struct hold *hold, struct hold_site *site,
-			      struct ftrace_regs *fregs)
+			      unsigned long caller, struct ftrace_regs *fregs)
 {
 	/* Pairs with the release of hold_arm(): now @arm is complete. */
-	if (smp_load_acquire(&hold->site) != site || !hold_wants_current(hold))
+	if (smp_load_acquire(&hold->site) != site || !hold_wants(hold, caller))
 		return false;
 
 	if (atomic_inc_return(&hold->passes) <= hold->arm.skip ||
@@ -232,7 +240,7 @@ static notrace void hold_callback(unsigned long ip, unsigned long parent_ip,
 		return;
 
 	for (i = 0; i < NR_HOLDS; i++) {
-		if (hold_pass(&holds[i], site, fregs))
+		if (hold_pass(&holds[i], site, parent_ip, fregs))
 			break;
 	}
 	ftrace_test_recursion_unlock(bit);
@@ -240,23 +248,32 @@ static notrace void hold_callback(unsigned long ip, unsigned long parent_ip,
 
 /* Sites --------------------------------------------------------------------*/
 
-/* Adds one symbol to a site. A kprobe that is never enabled has an address. */
-static int site_add_symbol(struct hold_site *site, const char *symbol)
+/* A kprobe that is never enabled has an address. */
+static int symbol_address(const char *symbol, unsigned long *addr)
 {
 	struct kprobe kp = {
 		.symbol_name = symbol,
 		.flags = KPROBE_FLAG_DISABLED,
 	};
-	unsigned long addr;
 	int ret;
 
 	ret = register_kprobe(&kp);
 	if (ret)
 		return ret;
 
-	addr = (unsigned long)kp.addr;
+	*addr = (unsigned long)kp.addr;
 	unregister_kprobe(&kp);
-	return ftrace_set_filter_ip(&site->ops, addr, 0, 0);
+	return 0;
+}
+
+/* Adds one symbol to a site. */
+static int site_add_symbol(struct hold_site *site, const char *symbol)
+{
+	unsigned long addr;
+	int ret;
+
+	ret = symbol_address(symbol, &addr);
+	return ret ?: ftrace_set_filter_ip(&site->ops, addr, 0, 0);
 }
 
 static int site_add_function(struct hold_site *site)
@@ -342,6 +359,31 @@ static void hold_disarm(struct hold *hold)
 	atomic_cmpxchg(&hold->state, HOLD_ARMED, HOLD_IDLE);
 }
 
+/* The bytes of a function; what modules may ask for them by is %pS: NAME+0xOFFSET/0xSIZE. */
+static int find_caller(const char *name, unsigned long *start,
+		       unsigned long *size)
+{
+	char text[KSYM_SYMBOL_LEN], *numbers;
+	unsigned long addr, offset;
+	int ret;
+
+	*size = 0;
+	if (!*name)
+		return 0;
+
+	ret = symbol_address(name, &addr);
+	if (ret)
+		return ret;
+
+	snprintf(text, sizeof(text), "%pS", (void *)addr);
+	numbers = strchr(text, '+');
+	if (!numbers || sscanf(numbers, "+%lx/%lx", &offset, size) != 2)
+		return -EOPNOTSUPP;
+
+	*start = addr - offset;
+	return 0;
+}
+
 static bool hold_has_thread(struct hold *hold)
 {
 	int state = atomic_read_acquire(&hold->state);
@@ -351,14 +393,17 @@ static bool hold_has_thread(struct hold *hold)
 
 static long hold_arm(struct hold *hold, const void __user *from)
 {
+	unsigned long caller = 0, caller_size;
 	struct thread_hold_arm arm;
 	struct hold_site *site;
+	int ret;
 
 	if (copy_from_user(&arm, from, sizeof(arm)))
 		return -EFAULT;
 
 	if (strnlen(arm.function, sizeof(arm.function)) ==
-	    sizeof(arm.function) || arm.where > THREAD_HOLD_EXIT ||
+	    sizeof(arm.function) || strnlen(arm.caller, sizeof(arm.caller)) ==
+	    sizeof(arm.caller) || arm.where > THREAD_HOLD_EXIT ||
 	    arm.whom > THREAD_HOLD_NOT_TID || arm.reserved || !arm.seconds ||
 	    arm.seconds > 3600)
 		return -EINVAL;
@@ -370,11 +415,17 @@ static long hold_arm(struct hold *hold, const void __user *from)
 	if (hold_has_thread(hold))
 		return -EBUSY;
 
+	ret = find_caller(arm.caller, &caller, &caller_size);
+	if (ret)
+		return ret;
+
 	site = site_get(arm.function);
 	if (IS_ERR(site))
 		return PTR_ERR(site);
 
 	hold->arm = arm;
+	hold->caller = caller;
+	hold->caller_size = caller_size;
 	hold->released = false;
 	hold->outcome = 0;
 	atomic_set(&hold->passes, 0);

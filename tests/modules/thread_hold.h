@@ -27,6 +27,7 @@ enum thread_hold_whom {
  * @function: symbol of a function that ftrace can trace, of a module or not. Compilers
  *	inline functions of one caller: such a one is ENOENT. Clones of theirs (.isra.0,
  *	.constprop.0) are held as the function itself.
+ * @caller: symbol of the function that has to call it, such as one that takes a lock; empty: any
  * @where: enum thread_hold_where
  * @whom: enum thread_hold_whom
  * @id: what @whom compares with, an id of the initial PID namespace
@@ -38,6 +39,7 @@ enum thread_hold_whom {
  */
 struct thread_hold_arm {
 	char function[104];
+	char caller[104];
 	__u32 where;
 	__u32 whom;
 	__s32 id;
