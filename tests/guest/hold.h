@@ -27,6 +27,12 @@
 /* It has, and inserts next. There it may not sleep. */
 #define HOLD_FAULT_INSERTS_LEAF "vmf_insert_pfn_pmd"
 #define HOLD_FAULT_INSERTS "vfio_pci_layout_seek"
+/*
+ * A fork has looked at a huge leaf of PFNs, and copies it as soon as it has both locks: where
+ * Linux's copy_huge_pmd() takes the first.
+ */
+#define HOLD_LOCK "_raw_spin_lock"
+#define LOCK_IN_FORK "copy_huge_pmd"
 /* Importers of a buffer are notified of a loss or a return next. */
 #define HOLD_NOTIFY "vfio_pci_buf_notify_importers"
 

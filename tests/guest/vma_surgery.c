@@ -3,11 +3,13 @@
  * Whatever is done to a mapping, cut, moved, protected, copied, every page of
  * what is left is the page it was, and dies with its buffer.
  */
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "hold.h"
 #include "leaf.h"
 
 #define PAGES 64
@@ -466,6 +468,100 @@ static void buffer_fork_copies_no_leaf(void)
 	fork_copies_no_leaf(true);
 }
 
+/* Does a child get the huge leaves of a BAR by fork? */
+static bool fork_copies_leaves(void)
+{
+	const char *kernel = getenv("LAB_KERNEL");
+
+	return kernel && strcmp(kernel, "stock") == 0;
+}
+
+/* A fork that a zap meets in the middle; of a process of its own, whose memory is locked meanwhile. */
+struct midway {
+	struct {
+		volatile int mapped, go, forked, zapped;
+	} *step;
+	int fd;
+	uint64_t start;
+	volatile char *p;
+};
+
+static int after_the_zap(void *arg)
+{
+	struct midway *m = arg;
+
+	wait_for(&m->step->zapped, "the zap");
+	CHECK(!is_mapped(m->p));
+	CHECK_SIGBUS(m->p);
+	return 0;
+}
+
+static int fork_midway(void *arg)
+{
+	struct midway *m = arg;
+	pid_t pid;
+
+	m->p = map_aligned(m->fd, m->start, MIB(2), MIB(2), 0);
+	write32(m->p, 0x40e);
+	CHECK_EQ(count_leaves(m->p, MIB(2)), 1);
+	m->step->mapped = 1;
+	wait_for(&m->step->go, "the hold");
+	pid = spawn(after_the_zap, m);
+	m->step->forked = 1;
+	join(pid);
+	CHECK_SIGBUS(m->p);
+	return 0;
+}
+
+/*
+ * The fork has looked at the huge leaf and not copied it yet, a zap comes, and clears the leaf
+ * and looks at the child's page table: the child is not to get what the fork has seen. Linux as
+ * it is gives it to the child:
+ *
+ *	lab/run --kernel stock -- barbuf-tests vma_surgery:bar_forked_in_a_zap
+ */
+static void forked_in_a_zap(bool buffer)
+{
+	struct dev *dev = dev_open("ivshmem");
+	struct midway m = { .fd = dev->fd, .start = bar_offset(dev, 2, MIB(4)) };
+	bool held = false;
+	uint64_t end;
+	pid_t pid;
+	int hold;
+
+	if (buffer) {
+		m.fd = export_range(dev, 2, MIB(4), MIB(2));
+		m.start = 0;
+	}
+	m.step = try_map(-1, 0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS);
+	pid = spawn(fork_midway, &m);
+	wait_for(&m.step->mapped, "the mapping");
+	hold = hold_arm(HOLD_LOCK, .caller = LOCK_IN_FORK, .tid = pid);
+	m.step->go = 1;
+	for (end = patience(); !held && !m.step->forked && now_ns() < end; sleep_ms(1))
+		held = hold_held(hold) == pid;
+
+	if (buffer)
+		revoke_buffer(dev, m.fd);
+	else
+		memory_decode(dev, false);
+	if (held)
+		hold_release(hold);
+	m.step->zapped = 1;
+	join(pid);
+	CHECK_EQ(held, fork_copies_leaves());
+}
+
+static void bar_forked_in_a_zap(void)
+{
+	forked_in_a_zap(false);
+}
+
+static void buffer_forked_in_a_zap(void)
+{
+	forked_in_a_zap(true);
+}
+
 /* A leaf that is read-only where its VMA is not becomes writable by a write, and does not loop. */
 static void written_after_clear_refs(void)
 {
@@ -663,6 +759,7 @@ static const struct test_case cases[] = {
 	CASE(bar_advised),
 	CASE(bar_forked),
 	CASE_MMAP(bar_fork_copies_no_leaf),
+	CASE(bar_forked_in_a_zap),
 	CASE(bar_mapped_over),
 	CASE(bar_remapped),
 	CASE(bar_by_system_calls),
@@ -674,6 +771,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(buffer_advised),
 	CASE_MMAP(buffer_forked),
 	CASE_MMAP(buffer_fork_copies_no_leaf),
+	CASE_MMAP(buffer_forked_in_a_zap),
 	CASE_MMAP(written_after_clear_refs),
 	CASE_MMAP(buffer_mapped_over),
 	CASE_MMAP(buffer_remapped),
