@@ -27,7 +27,7 @@ int take_fault(const volatile void *p, int how);
 /* False when no page is mapped there. */
 bool leaf_at(const volatile void *p, struct leaf *leaf);
 bool is_mapped(const volatile void *p);
-/* This kernel has kernel/patches/7.3-pud, so BARs are mapped with 1 GiB leaves as well. */
+/* This kernel has kernel/patches/7.3-pud: BARs have 1 GiB leaves as well, and fork copies leaves. */
 bool mm_has_pud_leaves(void);
 /* How many entries map these bytes, all of which are mapped. */
 long count_leaves(const volatile void *p, size_t size);
