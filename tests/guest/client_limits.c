@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +22,6 @@
 /* Longer than wait_for() waits. */
 #define HOLD_SECONDS 12
 
-#define CGROUPFS "/sys/fs/cgroup"
 #define CGROUP CGROUPFS "/barbuf-client"
 
 /* A page table is allocated, and what comes of it when the client's cgroup has no more. */
@@ -171,21 +168,6 @@ static void decode_off_while_a_page_table_is_made(void)
 	held_in_allocation(decode_off);
 }
 
-/* The client alone is in a cgroup. */
-static void enter_cgroup(pid_t client)
-{
-	char text[32];
-
-	if (access(CGROUPFS "/cgroup.controllers", F_OK) &&
-	    mount("none", CGROUPFS, "cgroup2", 0, NULL))
-		SKIP("no cgroup2: %s", strerror_name(errno));
-	if (!write_file(CGROUPFS "/cgroup.subtree_control", "+memory"))
-		SKIP("no memory controller");
-	mkdir(CGROUP, 0700);
-	snprintf(text, sizeof(text), "%d", client);
-	CHECK(write_file(CGROUP "/cgroup.procs", text));
-}
-
 static void limit_to(long bytes)
 {
 	char text[32];
@@ -219,7 +201,9 @@ static void at_the_limit(int (*fn)(void *arg))
 	run_on(0, 0);
 	s.client = spawn(touching_client, &s);
 	wait_for(&s.steps->ready, "the client");
-	enter_cgroup(s.client);
+	/* The client alone. */
+	cgroup_make(CGROUP, "memory");
+	cgroup_enter(CGROUP, s.client);
 	allocation = arm_allocation(&s);
 	s.steps->go = 1;
 	hold_wait(allocation);

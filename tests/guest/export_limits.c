@@ -8,14 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "harness.h"
 
-#define CGROUPFS "/sys/fs/cgroup"
 #define CGROUP CGROUPFS "/barbuf"
 #define MAX_RANGES 262144
 
@@ -68,14 +65,9 @@ static void until_no_descriptor_is_left(void)
 
 static void enter_cgroup(const char *max)
 {
-	if (access(CGROUPFS "/cgroup.controllers", F_OK) &&
-	    mount("none", CGROUPFS, "cgroup2", 0, NULL))
-		SKIP("no cgroup2: %s", strerror_name(errno));
-	if (!write_file(CGROUPFS "/cgroup.subtree_control", "+memory"))
-		SKIP("no memory controller");
-	mkdir(CGROUP, 0700);
+	cgroup_make(CGROUP, "memory");
 	CHECK(write_file(CGROUP "/memory.max", max));
-	CHECK(write_file(CGROUP "/cgroup.procs", "0"));
+	cgroup_enter(CGROUP, 0);
 }
 
 static long memory_current(void)

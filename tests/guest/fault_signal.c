@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,7 +15,6 @@
 #include "held.h"
 #include "importer.h"
 
-#define CGROUPFS "/sys/fs/cgroup"
 #define FROZEN CGROUPFS "/barbuf-frozen"
 
 /* A process whose access waits, and what it says. */
@@ -188,15 +185,11 @@ static bool is_frozen(void)
 static void freezer_freezes(void)
 {
 	struct waiting w;
-	char pid[16];
 
-	if (access(CGROUPFS "/cgroup.controllers", F_OK) &&
-	    mount("none", CGROUPFS, "cgroup2", 0, NULL))
-		SKIP("no cgroup2: %s", strerror_name(errno));
+	cgroup_make(FROZEN, NULL);
 	waiting_begin(&w, false, touches);
-	mkdir(FROZEN, 0700);
-	snprintf(pid, sizeof(pid), "%d", w.pid);
-	if (!write_file(FROZEN "/cgroup.procs", pid) || !write_file(FROZEN "/cgroup.freeze", "1"))
+	cgroup_enter(FROZEN, w.pid);
+	if (!write_file(FROZEN "/cgroup.freeze", "1"))
 		FAIL(FROZEN ": %s", strerror_name(errno));
 	while (!is_frozen()) {
 		CHECK(!w.held.ended);

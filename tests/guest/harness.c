@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -177,6 +179,32 @@ bool write_file(const char *path, const char *text)
 	close(fd);
 	errno = err;
 	return done == (ssize_t)len;
+}
+
+void cgroup_make(const char *cgroup, const char *controller)
+{
+	char text[32];
+
+	if (access(CGROUPFS "/cgroup.controllers", F_OK) &&
+	    mount("none", CGROUPFS, "cgroup2", 0, NULL))
+		SKIP("no cgroup2: %s", strerror_name(errno));
+	if (controller) {
+		snprintf(text, sizeof(text), "+%s", controller);
+		if (!write_file(CGROUPFS "/cgroup.subtree_control", text))
+			SKIP("no %s controller", controller);
+	}
+	if (mkdir(cgroup, 0700) && errno != EEXIST)
+		FAIL("%s: %s", cgroup, strerror_name(errno));
+}
+
+void cgroup_enter(const char *cgroup, pid_t pid)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	snprintf(text, sizeof(text), "%d", pid);
+	if (!write_file(path, text))
+		FAIL("%s: %s", path, strerror_name(errno));
 }
 
 void set_parameter(const char *path, const char *value)

@@ -252,6 +252,13 @@ void wait_for(const volatile int *flag, const char *what);
 /* The text of a small file, without its last newline; "" if there is none. */
 const char *read_file(const char *path, char *buf, size_t size);
 bool write_file(const char *path, const char *text);
+/*
+ * Makes a cgroup, a folder of CGROUPFS, with a controller or NULL; skips the case where there is
+ * none. Has a process in it, 0 being the calling one.
+ */
+#define CGROUPFS "/sys/fs/cgroup"
+void cgroup_make(const char *cgroup, const char *controller);
+void cgroup_enter(const char *cgroup, pid_t pid);
 /* Writes a parameter of the kernel, which gets its old value back at the end of the case. */
 void set_parameter(const char *path, const char *value);
 
