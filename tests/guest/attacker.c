@@ -149,7 +149,7 @@ static bool is_refused(const struct scene *s, const struct window *w)
 static void wait_windows(struct scene *s, size_t counter, const unsigned long *more_than,
 			 unsigned long by, const char *what)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	unsigned int i;
 
 	for (i = 0; i < s->shared->nr_windows; i++) {
@@ -397,7 +397,7 @@ static void stay_on_first_processor(void)
 
 static void wait_ready(struct scene *s)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	while (!s->shared->ready) {
 		check_client(s);

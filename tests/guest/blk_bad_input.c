@@ -594,7 +594,7 @@ static unsigned int open_descriptors(pid_t pid)
 
 static void wait_descriptors(const struct blkd *b, unsigned int nr)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	unsigned int got;
 
 	while ((got = open_descriptors(b->pid)) != nr) {
@@ -820,7 +820,7 @@ static void silent_connections(void)
 	fds = open_descriptors(b.pid);
 	c->b = &b;
 	pid = spawn(crowd, c);
-	for (end = patience(); c->too_many < CROWD - WAITING; sleep_ms(1))
+	for (end = timeout(); c->too_many < CROWD - WAITING; sleep_ms(1))
 		CHECK_MSG(now_ns() < end, "%u of %u were told that they are too many", c->too_many,
 			  CROWD);
 	/* For others a lease and control are to be had meanwhile. */
@@ -829,7 +829,7 @@ static void silent_connections(void)
 	check_others(&o, 0);
 	/* While their other ends stay open. */
 	wait_descriptors(&b, fds);
-	for (end = patience(); c->too_late < WAITING; sleep_ms(1))
+	for (end = timeout(); c->too_late < WAITING; sleep_ms(1))
 		CHECK_MSG(now_ns() < end, "%u of %u were told that they are too late", c->too_late,
 			  WAITING);
 	CHECK_EQ(c->too_many, CROWD - WAITING);

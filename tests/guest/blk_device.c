@@ -281,7 +281,7 @@ static void read_only_window(void)
 		blk_submit(b, 0, 0, types[i], SCRATCH);
 		blk_ring(b, 0);
 		/* A few of them QEMU takes for broken, and gives up. */
-		end = patience();
+		end = timeout();
 		while (!try_blk_wait(b, 0, 10) && virtio_blk_health(b->v) != -EIO)
 			CHECK_MSG(now_ns() < end, "type 0x%x: no answer", types[i]);
 		if (virtio_blk_health(b->v))

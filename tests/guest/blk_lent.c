@@ -25,7 +25,7 @@
 /* One case's blkd may still be on its way out when the next case begins. */
 static void wait_unused(int group)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char path[32];
 	int fd;
 
@@ -165,7 +165,7 @@ json_t *blkd_try_event(struct blkd *b, size_t mark, const char *name, int queue)
 json_t *blkd_event(struct blkd *b, size_t mark, const char *name, int queue)
 {
 	struct pollfd p = { .fd = b->out, .events = POLLIN };
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	json_t *event;
 	bool open = true;
 
@@ -553,7 +553,7 @@ void raw_sleep(struct raw *r, unsigned int ms)
 /* blkd has closed its end, within some seconds; what it said before does not matter. */
 bool raw_hung_up(const struct raw *r)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char buf[BARBUF_MESSAGE_MAX + 64];
 	ssize_t got;
 

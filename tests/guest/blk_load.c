@@ -114,7 +114,7 @@ static bool block_allowed(const uint8_t *data, uint32_t block, uint32_t stable, 
 
 static int open_kernel_disk(const char *address)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char pattern[96], path[64];
 	glob_t found;
 	int fd;
@@ -443,7 +443,7 @@ void load_check(const struct load *l)
 
 void load_wait(struct load *l, uint64_t more)
 {
-	uint64_t from = l->done, end = patience();
+	uint64_t from = l->done, end = timeout();
 
 	while (__atomic_load_n(&l->done, __ATOMIC_ACQUIRE) < from + more) {
 		load_check(l);

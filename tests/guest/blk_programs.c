@@ -38,7 +38,7 @@ static uint8_t disk[BLOCKS * BLOCK] __attribute__((aligned(4096)));
 /* Gives the device back to the kernel and opens its disk. */
 static int kernel_disk(void)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char pattern[128], path[64];
 	glob_t found = { 0 };
 	int fd;
@@ -167,7 +167,7 @@ static void prepare(void)
 /* Waits until blkd has told of this. */
 static void wait_event(const char *event)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char text[4096];
 
 	while (!strstr(read_file("blkd", text, sizeof(text)), event)) {
@@ -302,7 +302,7 @@ static void check_end(const json_t *object, const char *why)
 /* Waits until it has done so many requests more. */
 static void wait_requests(const char *name, long long more)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	long long first = -1;
 
 	for (;;) {
@@ -590,7 +590,7 @@ static void slow_pipe(void)
 /* A lease that is kept, and ends when told. */
 static void holds(void)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	json_t *line;
 	pid_t load;
 

@@ -627,7 +627,7 @@ static unsigned int count_arenas(const struct blkd *b)
 /* Hides what it has in flight, gives the pages away, and leaves. How the queue was reclaimed. */
 static const char *hide_and_leave(struct blkd *b, bool quick)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	size_t mark = blkd_mark(b);
 	const char *how;
 	struct raw r;
@@ -677,7 +677,7 @@ static int lie(bool quick)
 	l->queue = QUEUE;
 	load_start(l);
 	load_wait(l, 100);
-	for (end = patience(); count_arenas(&b) != arenas; sleep_ms(50))
+	for (end = timeout(); count_arenas(&b) != arenas; sleep_ms(50))
 		CHECK_MSG(now_ns() < end, "%u arenas, not %u", count_arenas(&b), arenas);
 	load_wait(l, 100);
 	load_stop(l);

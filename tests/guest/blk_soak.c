@@ -237,7 +237,7 @@ static void expect(struct client *c, enum blk_end why)
 {
 	c->may |= 1u << why;
 	if (!c->expected_by)
-		c->expected_by = patience();
+		c->expected_by = timeout();
 }
 
 /* Somebody else for a moment, who ends the device's work for all. */

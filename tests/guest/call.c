@@ -35,7 +35,7 @@ void call_begin(struct call *call, int (*fn)(void *arg), void *arg)
 
 void call_wait_asleep_in(struct call *call, const char *function)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	while (!is_asleep_in(call->tid, function)) {
 		if (__atomic_load_n(&call->ended, __ATOMIC_SEQ_CST))

@@ -50,7 +50,7 @@ static uint64_t get64(struct edu *edu, unsigned int reg)
 
 static void run(struct edu *edu, uint64_t src, uint64_t dst, size_t len, unsigned int direction)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	CHECK(len <= EDU_ROOM);
 	put64(edu, EDU_DMA_SRC, src);

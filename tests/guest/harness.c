@@ -258,14 +258,14 @@ void sleep_ms(unsigned int ms)
 }
 
 /* When a wait has become too long. */
-uint64_t patience(void)
+uint64_t timeout(void)
 {
 	return now_ns() + (slow_kernel() ? 50 : 10) * 1000000000ull;
 }
 
 void wait_for(const volatile int *flag, const char *what)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE)) {
 		if (now_ns() > end)
@@ -318,7 +318,7 @@ bool is_asleep_in(pid_t tid, const char *function)
 
 void wait_asleep_in(pid_t tid, const char *function)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char path[48], wchan[128];
 
 	while (!is_asleep_in(tid, function)) {
@@ -332,7 +332,7 @@ void wait_asleep_in(pid_t tid, const char *function)
 
 int wait_end(pid_t pid, const char *what)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {

@@ -234,7 +234,7 @@ void join(pid_t pid);
 
 uint64_t now_ns(void);
 /* Until when a wait that should be short may last, as now_ns() counts. */
-uint64_t patience(void);
+uint64_t timeout(void);
 void sleep_ms(unsigned int ms);
 
 /* The state of a thread or process as /proc has it: 'R', 'S', 'D'... */

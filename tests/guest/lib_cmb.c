@@ -93,7 +93,7 @@ static void the_last_page(void)
 /* The process that @pid has forked; waits until there is one. */
 static pid_t child_of(pid_t pid)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char path[64], text[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
@@ -105,7 +105,7 @@ static pid_t child_of(pid_t pid)
 /* The descriptor of what a process lends, or has been lent, once it has it; a copy of it. */
 static int lent_by(pid_t pid)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char path[64], name[64];
 	int pidfd, fd;
 	ssize_t n;

@@ -25,7 +25,7 @@ static void prepare(void)
 
 static void wait_listening(void)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	while (access(socket_path, F_OK)) {
 		CHECK_MSG(now_ns() < end, "the primary does not listen");
@@ -37,7 +37,7 @@ static void wait_listening(void)
 static void wait_mapped(pid_t client)
 {
 	char path[48], maps[16384];
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", client);
 	while (!strstr(read_file(path, maps, sizeof(maps)), "dmabuf:")) {

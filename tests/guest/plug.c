@@ -16,7 +16,7 @@
 /* Asks until the monitor says yes: the machine may still be at work on what was before. */
 static void monitor(const char *command)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 	char line[512], said[256];
 	size_t len;
 	FILE *f;
@@ -82,7 +82,7 @@ void model_unplug(const char *model)
 static void wait_present(const char *model, bool present)
 {
 	/* The slot waits 5 seconds for a second thought. */
-	uint64_t end = patience() + 10000000000ull;
+	uint64_t end = timeout() + 10000000000ull;
 
 	while (model_present(model) != present) {
 		if (now_ns() > end)
@@ -115,7 +115,7 @@ int try_rmmod(const char *name)
 
 void rmmod_soon(const char *name)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	while (try_rmmod(name)) {
 		if (now_ns() > end)

@@ -134,7 +134,7 @@ static void *other_run(void *arg)
 static void other_wait(const struct other *o)
 {
 	unsigned long n = o->early;
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	while (o->early < n + 100) {
 		CHECK_MSG(now_ns() < end, "%lu accesses", o->early - n);
@@ -159,7 +159,7 @@ static struct other *other_start(pthread_t *thread, volatile char *p, bool write
 /* Its access was taken away before this call. Was it? */
 static void other_is_refused(struct other *o)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	__atomic_store_n(&o->taken, 1, __ATOMIC_RELEASE);
 	while (!o->late && !o->refused) {

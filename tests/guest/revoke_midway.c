@@ -78,7 +78,7 @@ static void *run_call(void *arg)
 static void call_begin(struct call *call, struct midway *m, int (*fn)(struct midway *m),
 		       const char *place)
 {
-	uint64_t end = patience();
+	uint64_t end = timeout();
 
 	*call = (struct call){ .m = m, .fn = fn };
 	CHECK(pthread_create(&call->thread, NULL, run_call, call) == 0);

@@ -540,7 +540,7 @@ static void forked_in_a_zap(bool buffer)
 	wait_for(&m.step->mapped, "the mapping");
 	hold = hold_arm(HOLD_LOCK, .caller = LOCK_IN_FORK, .tid = pid);
 	m.step->go = 1;
-	for (end = patience(); !held && !m.step->forked && now_ns() < end; sleep_ms(1))
+	for (end = timeout(); !held && !m.step->forked && now_ns() < end; sleep_ms(1))
 		held = hold_held(hold) == pid;
 
 	if (buffer)

@@ -26,7 +26,7 @@
  * @dir: and its direction
  * @asked: calls of invalidate_mappings, under the DMABUF's resv
  * @stubborn: does not let go when asked
- * @patience: the end of that
+ * @timeout: the end of that
  */
 struct importer {
 	struct mutex lock; /* attaching */
@@ -36,7 +36,7 @@ struct importer {
 	enum dma_data_direction dir;
 	unsigned int asked;
 	bool stubborn;
-	struct delayed_work patience;
+	struct delayed_work timeout;
 };
 
 static void importer_unmap_locked(struct importer *imp)
@@ -65,10 +65,10 @@ static const struct dma_buf_attach_ops importer_ops = {
 	.invalidate_mappings = importer_invalidate,
 };
 
-static void importer_patience_ends(struct work_struct *work)
+static void importer_timeout(struct work_struct *work)
 {
 	struct importer *imp = container_of(to_delayed_work(work),
-					    struct importer, patience);
+					    struct importer, timeout);
 	struct dma_resv *resv = imp->attach->dmabuf->resv;
 
 	WRITE_ONCE(imp->stubborn, false);
@@ -223,10 +223,10 @@ static long importer_do(struct importer *imp, unsigned int cmd,
 	case IMPORTER_STUBBORN:
 		WRITE_ONCE(imp->stubborn, true);
 		if (arg)
-			mod_delayed_work(system_long_wq, &imp->patience,
+			mod_delayed_work(system_long_wq, &imp->timeout,
 					 secs_to_jiffies(min(arg, 3600)));
 		else
-			cancel_delayed_work(&imp->patience);
+			cancel_delayed_work(&imp->timeout);
 		break;
 	case IMPORTER_FENCE:
 		ret = importer_add_fence_locked(imp, &fence);
@@ -269,7 +269,7 @@ static int importer_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 
 	mutex_init(&imp->lock);
-	INIT_DELAYED_WORK(&imp->patience, importer_patience_ends);
+	INIT_DELAYED_WORK(&imp->timeout, importer_timeout);
 	file->private_data = imp;
 	return 0;
 }
@@ -279,7 +279,7 @@ static int importer_release(struct inode *inode, struct file *file)
 	struct importer *imp = file->private_data;
 	struct dma_buf *dmabuf;
 
-	cancel_delayed_work_sync(&imp->patience);
+	cancel_delayed_work_sync(&imp->timeout);
 	if (imp->attach) {
 		dmabuf = imp->attach->dmabuf;
 		dma_resv_lock(dmabuf->resv, NULL);
