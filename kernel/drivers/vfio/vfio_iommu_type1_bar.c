@@ -404,8 +404,9 @@ static bool vfio_bar_less(struct rb_node *a, const struct rb_node *b)
  * Wait for the end of a transition of the device; a fatal signal ends that.
  *
  * Return: the bytes mapped; -EFAULT when there is no buffer any more, when it is
- * suspended or revoked, or when it may not be mapped so; -EINTR when the caller
- * is killed; or what iommu_map() or an allocation failed with.
+ * suspended or revoked, or when it may not be mapped so; -ENOSPC when the
+ * container has too many pieces; -EINTR when the caller is killed; or what
+ * iommu_map() or an allocation failed with.
  */
 long vfio_bar_add(struct vfio_bar_container *container, struct rb_root *bars,
 		  unsigned long vaddr, dma_addr_t iova, size_t size, int prot,
@@ -414,6 +415,11 @@ long vfio_bar_add(struct vfio_bar_container *container, struct rb_root *bars,
 	struct dma_buf *dmabuf;
 	struct vfio_bar *bar;
 	int ret;
+
+	lockdep_assert_held(container->iommu_lock);
+
+	if (container->nr_pieces >= container->max_pieces)
+		return -ENOSPC;
 
 	bar = kzalloc_obj(*bar, GFP_KERNEL_ACCOUNT);
 	if (!bar)
@@ -442,6 +448,7 @@ long vfio_bar_add(struct vfio_bar_container *container, struct rb_root *bars,
 
 	rb_add(&bar->node, bars, vfio_bar_less);
 	list_add_tail(&bar->next, &container->pieces);
+	container->nr_pieces++;
 	return bar->size;
 
 detach:
@@ -460,17 +467,8 @@ free:
 	}
 }
 
-/**
- * vfio_bar_find_run - see vfio_bar_run()
- * @bars: as there
- * @iova: as there
- * @size: as there
- * @is_bar: as there, false already
- *
- * Return: as there.
- */
-size_t vfio_bar_find_run(const struct rb_root *bars, dma_addr_t iova,
-			 size_t size, bool *is_bar)
+size_t __vfio_bar_run(const struct rb_root *bars, dma_addr_t iova, size_t size,
+		      bool *is_bar)
 {
 	struct vfio_bar *bar, *next = NULL;
 	struct rb_node *node = bars->rb_node;
@@ -495,15 +493,7 @@ size_t vfio_bar_find_run(const struct rb_root *bars, dma_addr_t iova,
 	return min_t(size_t, size, next->size - (iova - next->iova));
 }
 
-/**
- * vfio_bar_unmap_all - unmap the pieces of a struct vfio_dma from all domains
- * @container: of the struct vfio_dma
- * @bars: its pieces; iommu->lock held, or the container is being released
- *
- * Each stays where it is, so that vfio_bar_run() finds it, and unmapped for good.
- */
-void vfio_bar_unmap_all(struct vfio_bar_container *container,
-			struct rb_root *bars)
+void __vfio_bar_unmap_all(struct rb_root *bars)
 {
 	struct vfio_bar *bar, *n;
 
@@ -513,21 +503,14 @@ void vfio_bar_unmap_all(struct vfio_bar_container *container,
 	}
 }
 
-/**
- * vfio_bar_free_all - forget the pieces of a struct vfio_dma
- * @container: of the struct vfio_dma
- * @bars: its pieces; iommu->lock held, or the container is being released
- *
- * Unmaps what vfio_bar_unmap_all() has not.
- */
-void vfio_bar_free_all(struct vfio_bar_container *container,
-		       struct rb_root *bars)
+void __vfio_bar_free_all(struct rb_root *bars)
 {
 	struct vfio_bar *bar, *n;
 
 	rbtree_postorder_for_each_entry_safe(bar, n, bars, node) {
 		vfio_bar_kill(bar);
 		list_del(&bar->next);
+		bar->container->nr_pieces--;
 		vfio_bar_detach(bar);
 		kfree(bar);
 		cond_resched();
@@ -552,6 +535,8 @@ int vfio_bar_add_domain(struct vfio_bar_container *container,
 {
 	struct vfio_bar *bar;
 	int ret = 0;
+
+	lockdep_assert_held(container->iommu_lock);
 
 	mutex_lock(&container->lock);
 	list_for_each_entry(bar, &container->pieces, next) {
@@ -602,8 +587,7 @@ void vfio_bar_remove_domain(struct vfio_bar_container *container,
  * dma-buf has taught it that mmap_lock comes before resv, and resv before
  * memory reclaim.
  */
-static void vfio_bar_prime_lockdep(struct vfio_bar_container *container,
-				   struct mutex *iommu_lock)
+static void vfio_bar_prime_lockdep(struct vfio_bar_container *container)
 {
 	struct dma_resv resv;
 
@@ -611,7 +595,7 @@ static void vfio_bar_prime_lockdep(struct vfio_bar_container *container,
 		return;
 
 	dma_resv_init(&resv);
-	mutex_lock(iommu_lock);
+	mutex_lock(container->iommu_lock);
 	if (current->mm) {
 		mmap_read_lock(current->mm);
 		mmap_read_unlock(current->mm);
@@ -621,22 +605,25 @@ static void vfio_bar_prime_lockdep(struct vfio_bar_container *container,
 	might_alloc(GFP_KERNEL);
 	mutex_unlock(&container->lock);
 	dma_resv_unlock(&resv);
-	mutex_unlock(iommu_lock);
+	mutex_unlock(container->iommu_lock);
 	dma_resv_fini(&resv);
 }
 
 /**
  * vfio_bar_init_container - begin with no domain and no piece
  * @container: to be filled in
- * @iommu_lock: iommu->lock, for lockdep
+ * @iommu_lock: iommu->lock
+ * @max_pieces: the most that it may have
  */
 void vfio_bar_init_container(struct vfio_bar_container *container,
-			     struct mutex *iommu_lock)
+			     struct mutex *iommu_lock, unsigned int max_pieces)
 {
 	mutex_init(&container->lock);
 	INIT_LIST_HEAD(&container->domains);
 	INIT_LIST_HEAD(&container->pieces);
-	vfio_bar_prime_lockdep(container, iommu_lock);
+	container->max_pieces = max_pieces;
+	container->iommu_lock = iommu_lock;
+	vfio_bar_prime_lockdep(container);
 }
 
 /**

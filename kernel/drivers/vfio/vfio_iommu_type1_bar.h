@@ -23,12 +23,19 @@ struct vm_area_struct;
  * @lock: protects @domains, and whether a piece is mapped or dead
  * @domains: struct vfio_bar_domain; changes under iommu->lock as well
  * @pieces: every struct vfio_bar, under iommu->lock
+ * @nr_pieces: their number, under iommu->lock
+ * @max_pieces: the most that there may be; constant. Each costs the owner of its
+ *	buffer time when access is taken away.
+ * @iommu_lock: iommu->lock, for lockdep
  * @remap_failed: a piece could not be mapped again, and the log says so
  */
 struct vfio_bar_container {
 	struct mutex lock;	/* what is mapped, and in which domains */
 	struct list_head domains;
 	struct list_head pieces;
+	unsigned int nr_pieces;
+	unsigned int max_pieces;
+	struct mutex *iommu_lock;	/* outermost */
 	bool remap_failed;
 };
 
@@ -46,17 +53,15 @@ struct vfio_bar_domain {
 int vfio_bar_init(void);
 void vfio_bar_exit(void);
 void vfio_bar_init_container(struct vfio_bar_container *container,
-			     struct mutex *iommu_lock);
+			     struct mutex *iommu_lock, unsigned int max_pieces);
 bool vfio_bar_is_vma(struct vm_area_struct *vma);
 long vfio_bar_add(struct vfio_bar_container *container, struct rb_root *bars,
 		  unsigned long vaddr, dma_addr_t iova, size_t size, int prot,
 		  bool small_pages);
-size_t vfio_bar_find_run(const struct rb_root *bars, dma_addr_t iova,
-			 size_t size, bool *is_bar);
-void vfio_bar_unmap_all(struct vfio_bar_container *container,
-			struct rb_root *bars);
-void vfio_bar_free_all(struct vfio_bar_container *container,
-		       struct rb_root *bars);
+size_t __vfio_bar_run(const struct rb_root *bars, dma_addr_t iova, size_t size,
+		      bool *is_bar);
+void __vfio_bar_unmap_all(struct rb_root *bars);
+void __vfio_bar_free_all(struct rb_root *bars);
 int vfio_bar_add_domain(struct vfio_bar_container *container,
 			struct vfio_bar_domain *new,
 			struct iommu_domain *domain);
@@ -73,7 +78,8 @@ static inline void vfio_bar_exit(void)
 }
 
 static inline void vfio_bar_init_container(struct vfio_bar_container *container,
-					   struct mutex *iommu_lock)
+					   struct mutex *iommu_lock,
+					   unsigned int max_pieces)
 {
 }
 
@@ -90,20 +96,17 @@ static inline long vfio_bar_add(struct vfio_bar_container *container,
 	return -EFAULT;
 }
 
-static inline size_t vfio_bar_find_run(const struct rb_root *bars,
-				       dma_addr_t iova, size_t size,
-				       bool *is_bar)
+static inline size_t __vfio_bar_run(const struct rb_root *bars, dma_addr_t iova,
+				    size_t size, bool *is_bar)
 {
 	return size;
 }
 
-static inline void vfio_bar_unmap_all(struct vfio_bar_container *container,
-				      struct rb_root *bars)
+static inline void __vfio_bar_unmap_all(struct rb_root *bars)
 {
 }
 
-static inline void vfio_bar_free_all(struct vfio_bar_container *container,
-				     struct rb_root *bars)
+static inline void __vfio_bar_free_all(struct rb_root *bars)
 {
 }
 
@@ -119,6 +122,8 @@ static inline void vfio_bar_remove_domain(struct vfio_bar_container *container,
 {
 }
 #endif
+
+/* Memory without a BAR, which is nearly all that is mapped, pays for a look. */
 
 /**
  * vfio_bar_run - the length of what is all of one piece, or of none
@@ -136,7 +141,31 @@ static inline size_t vfio_bar_run(const struct rb_root *bars, dma_addr_t iova,
 	if (RB_EMPTY_ROOT(bars))
 		return size;
 
-	return vfio_bar_find_run(bars, iova, size, is_bar);
+	return __vfio_bar_run(bars, iova, size, is_bar);
+}
+
+/**
+ * vfio_bar_unmap_all - unmap the pieces of a struct vfio_dma from all domains
+ * @bars: its pieces; iommu->lock held, or the container is being released
+ *
+ * Each stays where it is, so that vfio_bar_run() finds it, and unmapped for good.
+ */
+static inline void vfio_bar_unmap_all(struct rb_root *bars)
+{
+	if (!RB_EMPTY_ROOT(bars))
+		__vfio_bar_unmap_all(bars);
+}
+
+/**
+ * vfio_bar_free_all - forget the pieces of a struct vfio_dma
+ * @bars: its pieces; iommu->lock held, or the container is being released
+ *
+ * Unmaps what vfio_bar_unmap_all() has not.
+ */
+static inline void vfio_bar_free_all(struct rb_root *bars)
+{
+	if (!RB_EMPTY_ROOT(bars))
+		__vfio_bar_free_all(bars);
 }
 
 #endif /* VFIO_IOMMU_TYPE1_BAR_H */
