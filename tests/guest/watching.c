@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "importer.h"
 
 #define DEBUGFS "/sys/kernel/debug"
 #define TRACEFS "/sys/kernel/tracing"
@@ -171,7 +172,7 @@ static void list_of_buffers(void)
 	read_all(path);
 	CHECK_EQ(nr_lines(), 1);
 	CHECK(strcmp(text, "buf\tkind\tbar\tstate\tmemattr\tsize\tvmas\timporters\tdma_maps\tpid\t"
-			   "comm\tranges\n") == 0);
+			   "comm\tattached\tranges\n") == 0);
 
 	fd = export_ranges(dev, 2, ranges, 2);
 	for (i = 0; i < ARRAY_SIZE(many); i++)
@@ -183,12 +184,12 @@ static void list_of_buffers(void)
 	bar = map_bar(dev, 2, 0, PAGE);
 	read_all(path);
 	CHECK_EQ(nr_lines(), 4);
-	next_event(text, "%llu\texported\t2\tlive\tnc\t0x3000\t2\t0\t0\t%d\twatching\t"
+	next_event(text, "%llu\texported\t2\tlive\tnc\t0x3000\t2\t0\t0\t%d\twatching\t-\t"
 			 "0x3000:0x1000,0x0:0x2000\n", (unsigned long long)inode_of(fd), getpid());
-	next_event(text, "%llu\texported\t2\tlive\twc\t0x14000\t0\t0\t0\t%d\twatching\t"
+	next_event(text, "%llu\texported\t2\tlive\twc\t0x14000\t0\t0\t0\t%d\twatching\t-\t"
 			 "0x0:0x1000,0x2000:0x1000,", (unsigned long long)inode_of(fd_many), getpid());
 	next_event(text, ",0x1e000:0x1000,+4\n");
-	next_event(text, "\tbar\t2\tlive\tnc\t0x40000000\t1\t0\t0\t%d\twatching\t0x0:0x40000000\n",
+	next_event(text, "\tbar\t2\tlive\tnc\t0x40000000\t1\t0\t0\t%d\twatching\t-\t0x0:0x40000000\n",
 		   getpid());
 
 	memory_decode(dev, false);
@@ -202,6 +203,46 @@ static void list_of_buffers(void)
 	/* The file goes with the open device, whatever clients still hold. */
 	dev_close(dev);
 	CHECK(access(path, F_OK) && errno == ENOENT);
+}
+
+/* Who is attached for DMA: the last one first, by its device, and from the 65th on how many. */
+static void list_of_importers(void)
+{
+	struct dev *dev = dev_open("ivshmem");
+	char path[128], want[128];
+	int importers[67], fd;
+	size_t i;
+
+	debugfs_path(dev, path, sizeof(path));
+	fd = export_range(dev, 2, 0, PAGE);
+	for (i = 0; i < 2; i++)
+		importers[i] = importer_open(dev, fd);
+	importer_map(importers[0]);
+	read_all(path);
+	snprintf(want, sizeof(want), "%s/%d/watching", dev->address, getpid());
+	next_event(text, "\t0\t2\t1\t%d\twatching\t%s,%s\t0x0:0x1000\n", getpid(), want, want);
+
+	for (; i < ARRAY_SIZE(importers); i++)
+		importers[i] = importer_open(dev, fd);
+	read_all(path);
+	next_event(text, "%s,+3\t0x0:0x1000\n", want);
+
+	/* A name may hold what separates the fields. */
+	close(importers[--i]);
+	OK(prctl(PR_SET_NAME, "a,b\tc\\d/e f"));
+	importers[i] = importer_open(dev, fd);
+	read_all(path);
+	next_event(text, "\t%s/%d/a\\054b\\011c\\134d/e f,%s", dev->address, getpid(), want);
+
+	/* An importer that is attached keeps the line of a revoked buffer. */
+	revoke_buffer(dev, fd);
+	read_all(path);
+	next_event(text, "\trevoked\tnc\t0x1000\t0\t67\t0\t");
+	while (i)
+		close(importers[--i]);
+	close(importers[ARRAY_SIZE(importers) - 1]);
+	read_all(path);
+	next_event(text, "\trevoked\tnc\t0x1000\t0\t0\t0\t%d\twatching\t-\t0x0:0x1000\n", getpid());
 }
 
 /* Read again and again while buffers and the device itself come and go. */
@@ -256,6 +297,7 @@ static const struct test_case cases[] = {
 	CASE_MMAP(events_in_order),
 	CASE_MMAP(events_of_a_bar),
 	CASE_MMAP(list_of_buffers),
+	CASE_MMAP(list_of_importers),
 	CASE_MMAP(read_while_things_change),
 };
 

@@ -6,6 +6,7 @@
  */
 #include <linux/debugfs.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/pci.h>
 #include <linux/seq_file.h>
 #include <linux/string_helpers.h>
@@ -16,6 +17,8 @@
 
 /* A buffer may have a quarter of a million. */
 #define MAX_RANGES_SHOWN	16
+/* Nor is there a limit to these; resv is held while they are written. */
+#define MAX_ATTACHED_SHOWN	64
 
 static struct dentry *vfio_pci_buf_debugfs;
 
@@ -50,17 +53,69 @@ static void vfio_pci_buf_show_ranges(struct seq_file *m,
 		seq_printf(m, ",+%u", layout->nr - i);
 }
 
+/*
+ * DEVICE/PID/COMM, or DEVICE/PID@IOVA:LENGTH:OFFSET/COMM for an importer that has
+ * said where it maps the buffer. A comma or a separator of the file in a name is
+ * escaped.
+ */
+static void vfio_pci_buf_show_attachment(struct seq_file *m,
+					 struct dma_buf_attachment *attach)
+{
+	const struct vfio_pci_buf_importer *importer = attach->priv;
+
+	dma_resv_assert_held(attach->dmabuf->resv);
+
+	seq_printf(m, "%s/%d", dev_name(attach->dev), importer->pid);
+	if (importer->len)
+		seq_printf(m, "@0x%llx:0x%llx:0x%llx", importer->iova,
+			   importer->len, importer->offset);
+	seq_putc(m, '/');
+	seq_escape(m, importer->comm, "\t\n\v\f\r\\,");
+}
+
+/* Who is attached for DMA, the last one first. */
+static int vfio_pci_buf_show_attached(struct seq_file *m,
+				      struct vfio_pci_buf *buf)
+{
+	struct dma_buf_attachment *attach;
+	unsigned int shown = 0;
+
+	/* An importer may hold it for long: let the reader be killed. */
+	if (dma_resv_lock_interruptible(&buf->resv, NULL))
+		return -ERESTARTSYS;
+
+	/* As long as somebody is attached, the DMABUF is there. */
+	if (buf->nr_attached) {
+		list_for_each_entry(attach, &buf->dmabuf->attachments, node) {
+			if (shown == MAX_ATTACHED_SHOWN)
+				break;
+			if (shown++)
+				seq_putc(m, ',');
+			vfio_pci_buf_show_attachment(m, attach);
+		}
+		if (shown == MAX_ATTACHED_SHOWN && shown < buf->nr_attached)
+			seq_printf(m, ",+%u", buf->nr_attached - shown);
+	}
+	dma_resv_unlock(&buf->resv);
+
+	if (!shown)
+		seq_putc(m, '-');
+	return 0;
+}
+
 static int vfio_pci_bufs_show(struct seq_file *m, void *unused)
 {
 	struct vfio_pci_core_device *vdev = m->private;
 	struct vfio_pci_buf *buf = NULL;
+	int ret;
 
-	seq_puts(m, "buf\tkind\tbar\tstate\tmemattr\tsize\tvmas\timporters\tdma_maps\tpid\tcomm\tranges\n");
+	seq_puts(m, "buf\tkind\tbar\tstate\tmemattr\tsize\tvmas\timporters\tdma_maps\tpid\tcomm\tattached\tranges\n");
 	while ((buf = vfio_pci_buf_next(vdev->buf_list, buf))) {
 		u64 base = 0;
 
 		/* A BAR buffer that waits to be used again is nobody's. */
-		if (!buf->exported && !atomic_read(&buf->nr_vmas))
+		if (!buf->exported && !atomic_read(&buf->nr_vmas) &&
+		    !READ_ONCE(buf->nr_attached))
 			continue;
 
 		if (!buf->exported || buf->cpu_mappable)
@@ -76,6 +131,12 @@ static int vfio_pci_bufs_show(struct seq_file *m, void *unused)
 			   atomic_read(&buf->nr_dma_maps), buf->owner_pid);
 		seq_escape_str(m, buf->owner_comm, ESCAPE_SPACE | ESCAPE_SPECIAL,
 			       NULL);
+		seq_putc(m, '\t');
+		ret = vfio_pci_buf_show_attached(m, buf);
+		if (ret) {
+			vfio_pci_buf_put(buf);
+			return ret;
+		}
 		seq_putc(m, '\t');
 		vfio_pci_buf_show_ranges(m, buf, base);
 		seq_putc(m, '\n');
@@ -101,7 +162,8 @@ void vfio_pci_buf_debugfs_add(struct vfio_pci_core_device *vdev)
  * vfio_pci_buf_debugfs_remove - the device is being closed
  * @list: its list
  *
- * Waits for readers, who take no lock that the caller holds.
+ * Waits for readers, who take no lock that the caller holds. One of them may wait
+ * for resv of a buffer, as closing the device does.
  */
 void vfio_pci_buf_debugfs_remove(struct vfio_pci_buf_list *list)
 {
