@@ -13,11 +13,12 @@
 
 /* Where each column is: later kernels may add some. */
 enum { COL_BUF, COL_KIND, COL_BAR, COL_STATE, COL_MEMATTR, COL_SIZE, COL_VMAS, COL_IMPORTERS,
-       COL_DMA_MAPS, COL_PID, COL_COMM, COL_RANGES, NR_COLS };
+       COL_DMA_MAPS, COL_PID, COL_COMM, COL_ATTACHED, COL_RANGES, NR_COLS };
 
 static const char *const col_names[NR_COLS] = { "buf",	"kind",	     "bar",	 "state",
 						"memattr", "size",	     "vmas",	 "importers",
-						"dma_maps", "pid",    "comm",	 "ranges" };
+						"dma_maps", "pid",	     "comm",	 "attached",
+						"ranges" };
 
 #define MAX_FIELDS 32
 
@@ -31,8 +32,57 @@ static size_t split(char *line, char **fields)
 	return n;
 }
 
+/* IMPORTER/PID[@IOVA:LENGTH:OFFSET]/COMM */
+static int parse_importer(char *text, struct buffer_importer *i)
+{
+	char *pid, *end;
+
+	*i = (struct buffer_importer){ 0 };
+	pid = strchr(text, '/');
+	if (!pid)
+		return -EPROTO;
+	*pid++ = '\0';
+	i->pid = strtol(pid, &end, 10);
+	if (*end == '@' && sscanf(end, "@%" SCNx64 ":%" SCNx64 ":%" SCNx64, &i->iova, &i->length,
+				  &i->offset) != 3)
+		return -EPROTO;
+	end = strchr(end, '/');
+	if (!end)
+		return -EPROTO;
+	snprintf(i->name, sizeof(i->name), "%s", text);
+	file_unescape(end + 1);
+	snprintf(i->comm, sizeof(i->comm), "%s", end + 1);
+	return 0;
+}
+
+/* Separated by commas; "-": nobody; "+N" at the end: that many more. */
+static int parse_attached(char *text, struct buffer_info *b)
+{
+	struct buffer_importer *bigger;
+	char *one;
+	int ret;
+
+	if (!strcmp(text, "-"))
+		return 0;
+	while ((one = strsep(&text, ","))) {
+		if (*one == '+')
+			return 0;
+		bigger = reallocarray(b->attached, b->nr_attached + 1, sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		b->attached = bigger;
+		ret = parse_importer(one, &bigger[b->nr_attached]);
+		if (ret)
+			return ret;
+		b->nr_attached++;
+	}
+	return 0;
+}
+
 static int parse_line(const char *device, char *const *at, struct buffer_info *b)
 {
+	int ret;
+
 	*b = (struct buffer_info){
 		.inode = strtoull(at[COL_BUF], NULL, 10),
 		.exported = !strcmp(at[COL_KIND], "exported"),
@@ -47,8 +97,14 @@ static int parse_line(const char *device, char *const *at, struct buffer_info *b
 	snprintf(b->state, sizeof(b->state), "%s", at[COL_STATE]);
 	snprintf(b->memattr, sizeof(b->memattr), "%s", at[COL_MEMATTR]);
 	snprintf(b->comm, sizeof(b->comm), "%s", at[COL_COMM]);
-	b->ranges = strdup(at[COL_RANGES]);
-	return b->ranges ? 0 : -ENOMEM;
+	ret = parse_attached(at[COL_ATTACHED], b);
+	if (!ret) {
+		b->ranges = strdup(at[COL_RANGES]);
+		ret = b->ranges ? 0 : -ENOMEM;
+	}
+	if (ret)
+		free(b->attached);
+	return ret;
 }
 
 int buffers_parse(const char *device, char *text, struct buffer_info **buffers, size_t *nr)
@@ -134,8 +190,10 @@ enum buffers_known buffers_read(const char *root, struct buffer_info **buffers, 
 
 void buffers_free(struct buffer_info *buffers, size_t nr)
 {
-	while (nr)
-		free(buffers[--nr].ranges);
+	while (nr) {
+		free(buffers[--nr].attached);
+		free(buffers[nr].ranges);
+	}
 	free(buffers);
 }
 

@@ -13,6 +13,14 @@
 
 #include "pci.h"
 
+/* Somebody who maps a buffer for DMA by a device. */
+struct buffer_importer {
+	char name[64]; /* vfio_iommu_type1, iommu, or the device of another driver */
+	pid_t pid; /* attached */
+	char comm[64]; /* then */
+	uint64_t iova, length, offset; /* length 0: it has not said where */
+};
+
 struct buffer_info {
 	char device[PCI_ADDRESS_MAX];
 	uint64_t inode; /* the key: see docs/observability.md */
@@ -24,6 +32,8 @@ struct buffer_info {
 	unsigned int vmas, importers, dma_maps;
 	pid_t pid; /* made it */
 	char comm[64];
+	struct buffer_importer *attached; /* the last one first */
+	size_t nr_attached; /* may be fewer than .importers */
 	char *ranges;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,26 +81,68 @@ static json_t *mappers_json(const struct picture *p, uint64_t inode)
 	return pids;
 }
 
-static json_t *buffer_json(const struct picture *p, const struct buffer_info *b)
+static json_t *importer_json(const struct buffer_importer *i)
 {
-	return json_pack("{s:I, s:o, s:s, s:s, s:i, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:s}",
+	char iova[24];
+
+	snprintf(iova, sizeof(iova), "%#" PRIx64, i->iova);
+	return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o}", "importer", out_string(i->name), "pid",
+			 (int)i->pid, "comm", out_string(i->comm), "iova",
+			 i->length ? json_string(iova) : json_null(), "length",
+			 i->length ? json_integer(i->length) : json_null(), "offset",
+			 i->length ? json_integer(i->offset) : json_null());
+}
+
+/* "vfio_iommu_type1/209@0x100000:0x2000:0x0" */
+static json_t *importer_text(const struct buffer_importer *i)
+{
+	char text[192];
+
+	if (i->length)
+		snprintf(text, sizeof(text), "%s/%d@0x%" PRIx64 ":0x%" PRIx64 ":0x%" PRIx64, i->name,
+			 (int)i->pid, i->iova, i->length, i->offset);
+	else
+		snprintf(text, sizeof(text), "%s/%d", i->name, (int)i->pid);
+	return out_string(text);
+}
+
+static json_t *attached_json(const struct buffer_info *b, bool as_text)
+{
+	json_t *attached = json_array();
+	char text[24];
+	size_t i;
+
+	for (i = 0; i < b->nr_attached; i++)
+		json_array_append_new(attached, as_text ? importer_text(&b->attached[i]) :
+							  importer_json(&b->attached[i]));
+	if (as_text && b->importers > b->nr_attached) {
+		snprintf(text, sizeof(text), "+%zu", b->importers - b->nr_attached);
+		json_array_append_new(attached, json_string(text));
+	}
+	return attached;
+}
+
+static json_t *buffer_json(const struct call *c, const struct picture *p, const struct buffer_info *b)
+{
+	return json_pack("{s:I, s:o, s:s, s:s, s:i, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:s}",
 			 "buffer", (json_int_t)b->inode, "name",
 			 out_string(procs_buffer_name(&p->procs, b->inode)), "address", b->device, "kind",
 			 b->exported ? "exported" : "bar", "bar", (int)b->bar, "state", b->state,
 			 "memattr", b->memattr, "size", (json_int_t)b->size, "vmas", (int)b->vmas,
 			 "importers", (int)b->importers, "dma_maps", (int)b->dma_maps, "pid",
 			 (int)b->pid, "comm", out_string(b->comm), "mappers",
-			 mappers_json(p, b->inode), "ranges", b->ranges);
+			 mappers_json(p, b->inode), "attached", attached_json(b, !c->json), "ranges",
+			 b->ranges);
 }
 
-static json_t *buffers_json(const struct picture *p, const char *address)
+static json_t *buffers_json(const struct call *c, const struct picture *p, const char *address)
 {
 	json_t *buffers = json_array();
 	size_t i;
 
 	for (i = 0; i < p->nr_buffers; i++) {
 		if (!address || !strcmp(p->buffers[i].device, address))
-			json_array_append_new(buffers, buffer_json(p, &p->buffers[i]));
+			json_array_append_new(buffers, buffer_json(c, p, &p->buffers[i]));
 	}
 	return buffers;
 }
@@ -133,7 +176,7 @@ static json_t *function_json(const struct call *c, const struct picture *p,
 	if (c->json) {
 		json_object_set_new(row, "bars", bars_json(f));
 		json_object_set_new(row, "buffers",
-				    p->known == BUFFERS_KNOWN ? buffers_json(p, f->address) :
+				    p->known == BUFFERS_KNOWN ? buffers_json(c, p, f->address) :
 								json_null());
 		return row;
 	}
@@ -180,12 +223,13 @@ static int print_buffers(const struct call *c, const struct picture *p, const ch
 		{ .key = "pid", .right = true },
 		{ .key = "comm" },
 		{ .key = "mappers" },
+		{ .key = "attached" },
 		{ .key = "name" },
 		{ .key = "ranges" },
 	};
 
 	return out_table(c, "buffers", columns, sizeof(columns) / sizeof(columns[0]),
-			 buffers_json(p, address));
+			 buffers_json(c, p, address));
 }
 
 static int look(const struct call *c, struct picture *p, const struct pci_function *only)

@@ -16,6 +16,8 @@ static const struct column columns[] = {
 	{ .key = "buffer", .right = true },
 	{ .key = "mapped", .format = FORMAT_SIZE, .right = true },
 	{ .key = "fds", .right = true },
+	{ .key = "dma", .format = FORMAT_SIZE, .right = true },
+	{ .key = "importers" },
 	{ .key = "state" },
 	{ .key = "name" },
 };
@@ -44,10 +46,42 @@ static void learn(struct facts *f, const struct holder *h, enum buffers_known kn
 		f->state = "revoked";
 }
 
-static json_t *row(const struct holder *h, const struct facts *f)
+static bool has_string(const json_t *array, const char *text)
 {
-	return json_pack("{s:i, s:o, s:I, s:o, s:o, s:I, s:o, s:I, s:i, s:o}", "pid", (int)h->pid,
-			 "comm", out_string(h->comm), "uid", (json_int_t)h->uid, "device",
+	json_t *element;
+	size_t i;
+
+	json_array_foreach((json_t *)array, i, element)
+	{
+		if (!strcmp(json_string_value(element), text))
+			return true;
+	}
+	return false;
+}
+
+/* What this process has the buffer mapped by for devices, each once. */
+static json_t *importers(const struct holder *h, const struct buffer_info *b)
+{
+	json_t *names = json_array();
+	size_t i;
+
+	for (i = 0; b && i < b->nr_attached; i++) {
+		if (b->attached[i].pid == h->pid && !has_string(names, b->attached[i].name))
+			json_array_append_new(names, out_string(b->attached[i].name));
+	}
+	return names;
+}
+
+static json_t *row(const struct holder *h, const struct facts *f, enum buffers_known known,
+		   const struct buffer_info *b)
+{
+	bool dma_known = known == BUFFERS_KNOWN && !h->dma_unknown;
+
+	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:i, s:o}", "pid",
+			 (int)h->pid, "comm", out_string(h->comm), "uid",
+			 h->uid == (uid_t)-1 ? json_null() : json_integer(h->uid), "dma",
+			 dma_known ? json_integer(h->dma) : json_null(), "importers",
+			 known == BUFFERS_KNOWN ? importers(h, b) : json_null(), "device",
 			 f->device[0] ? json_string(f->device) : json_null(), "bar",
 			 f->device[0] ? json_integer(f->bar) : json_null(), "buffer",
 			 (json_int_t)h->inode, "name", out_string(h->name), "mapped",
@@ -76,17 +110,25 @@ int cmd_ps(struct call *c)
 	if (status)
 		return failed(c, "/proc: %s", strerror(-status));
 	known = buffers_read(c->root, &buffers, &nr);
+	status = procs_add_importers(c->root, &p, buffers, nr);
+	if (status) {
+		buffers_free(buffers, nr);
+		procs_free(&p);
+		return failed(c, "%s", strerror(-status));
+	}
 	rows = json_array();
 	for (i = 0; i < p.nr_holders; i++) {
 		const struct holder *h = &p.holders[i];
+		const struct buffer_info *b;
 		struct facts facts;
 
 		if (!procs_is_vfio_buffer(&p, buffers, nr, h->inode))
 			continue;
-		learn(&facts, h, known, buffers_find(buffers, nr, h->inode));
+		b = buffers_find(buffers, nr, h->inode);
+		learn(&facts, h, known, b);
 		if (by_device ? strcmp(facts.device, f.address) : arg && strcmp(h->name, arg))
 			continue;
-		json_array_append_new(rows, row(h, &facts));
+		json_array_append_new(rows, row(h, &facts, known, b));
 	}
 	if (p.denied)
 		note(c, "%u of %u processes could not be looked at%s", p.denied,

@@ -57,7 +57,9 @@ static int look(const struct call *c, struct system *s)
 	if (ret)
 		return failed(c, "/proc: %s", strerror(-ret));
 	s->known = buffers_read(c->root, &s->buffers, &s->nr_buffers);
-	return 0;
+	/* A client may have nothing of a buffer any more but a device that reaches it. */
+	ret = procs_add_importers(c->root, &s->procs, s->buffers, s->nr_buffers);
+	return ret ? failed(c, "%s", strerror(-ret)) : 0;
 }
 
 static int add_target(struct targets *t, const struct system *s, uint64_t inode)

@@ -240,3 +240,22 @@ ssize_t file_names(const char *root, char ***names, const char *fmt, ...)
 	(*names)[nr] = NULL;
 	return nr;
 }
+
+/* One that was cut may end in a part of an escape. */
+void file_unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		unsigned int code;
+
+		if (*text == '\\' && strspn(text + 1, "01234567") >= 3 &&
+		    sscanf(text + 1, "%3o", &code) == 1) {
+			*to++ = code;
+			text += 3;
+		} else {
+			*to++ = *text;
+		}
+	}
+	*to = '\0';
+}

@@ -39,4 +39,7 @@ __attribute__((format(printf, 4, 5))) int file_write(const char *root, bool crea
 __attribute__((format(printf, 3, 4))) ssize_t file_names(const char *root, char ***names,
 							 const char *fmt, ...);
 
+/* In place: "\\040" becomes a blank, as where the kernel separates fields by such characters. */
+void file_unescape(char *text);
+
 #endif

@@ -55,7 +55,7 @@ static const char head[] =
 	"\tdevice) _barbuf_take < <(_barbuf_addresses \"$pci\"/devices/*) ;;\n"
 	"\tvfio_device) _barbuf_take < <(_barbuf_addresses \"$pci\"/drivers/*vfio*/*:*) ;;\n"
 	"\tvfio_bar) _barbuf_take < <(_barbuf_bars \"$pci\"/drivers/*vfio*/*:*) ;;\n"
-	"\tbuffer) _barbuf_take < <(_barbuf_ps 10) ;;\n"
+	"\tbuffer) _barbuf_take < <(_barbuf_ps 12) ;;\n"
 	"\tvfio_device_or_buffer)\n"
 	"\t\t_barbuf_offer vfio_device\n"
 	"\t\t_barbuf_offer buffer\n"

@@ -33,7 +33,7 @@ static const char head[] =
 	"\tcompadd -- $found\n"
 	"}\n"
 	"\n"
-	"_barbuf_buffer() { _barbuf_ps 10 }\n"
+	"_barbuf_buffer() { _barbuf_ps 12 }\n"
 	"_barbuf_pid() { _barbuf_ps 1 }\n"
 	"_barbuf_vfio_device_or_buffer() { _barbuf_vfio_device; _barbuf_buffer }\n"
 	"\n"

@@ -59,25 +59,6 @@ static bool is_nvme_below(const struct look *l, const char *link)
 	return found;
 }
 
-/* A field of mountinfo or swaps, where blanks are octal. One that was cut may end in a part of that. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++) {
-		unsigned int code;
-
-		if (*text == '\\' && strspn(text + 1, "01234567") >= 3 &&
-		    sscanf(text + 1, "%3o", &code) == 1) {
-			*to++ = code;
-			text += 3;
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = '\0';
-}
-
 static bool is_mounted(const struct look *l, const char *disk)
 {
 	char *text, *line, *next, number[32], source[256], where[256];
@@ -99,7 +80,7 @@ static bool is_mounted(const struct look *l, const char *disk)
 		name = !strncmp(source, "/dev/", 5) ? source + 5 : "";
 		if (strcmp(device, number) && strcmp(name, disk))
 			continue;
-		unescape(where);
+		file_unescape(where);
 		found = say(l, "its disk %s is mounted at %s", disk, where);
 	}
 	free(text);

@@ -251,6 +251,50 @@ int procs_read(const char *root, struct procs *p)
 	return ret;
 }
 
+static struct holder *find_holder(struct procs *p, pid_t pid, uint64_t inode)
+{
+	size_t i;
+
+	for (i = 0; i < p->nr_holders; i++) {
+		if (p->holders[i].pid == pid && p->holders[i].inode == inode)
+			return &p->holders[i];
+	}
+	return NULL;
+}
+
+static int add_importer(const char *root, struct procs *p, const struct buffer_info *b,
+			const struct buffer_importer *i)
+{
+	struct holder *h = find_holder(p, i->pid, b->inode);
+	struct process of = { .pid = i->pid };
+
+	if (!h) {
+		of.uid = read_uid(root, i->pid);
+		snprintf(of.comm, sizeof(of.comm), "%s", i->comm);
+		h = get_holder(p, &of, b->inode, procs_buffer_name(p, b->inode));
+		if (!h)
+			return -ENOMEM;
+	}
+	h->dma += i->length;
+	h->dma_unknown = h->dma_unknown || !i->length;
+	return 0;
+}
+
+int procs_add_importers(const char *root, struct procs *p, const struct buffer_info *buffers,
+			size_t nr)
+{
+	int ret = 0;
+	size_t i, k;
+
+	for (i = 0; i < nr; i++) {
+		for (k = 0; k < buffers[i].nr_attached && !ret; k++)
+			ret = add_importer(root, p, &buffers[i], &buffers[i].attached[k]);
+	}
+	if (p->nr_holders)
+		qsort(p->holders, p->nr_holders, sizeof(*p->holders), by_pid);
+	return ret;
+}
+
 void procs_free(struct procs *p)
 {
 	free(p->holders);

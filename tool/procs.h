@@ -22,6 +22,8 @@ struct holder {
 	uint64_t inode;
 	char name[BUFFER_NAME_MAX]; /* of the buffer */
 	uint64_t mapped; /* bytes */
+	uint64_t dma; /* bytes that importers of this process have said to map */
+	bool dma_unknown; /* one has not said how much */
 	unsigned int fds;
 	int fd; /* one of them, -1: none */
 	bool is_vfio; /* a descriptor says that vfio-pci made it */
@@ -56,6 +58,9 @@ struct procs {
 /* 0, -ENOMEM, or the error of reading /proc. procs_free() it. */
 int procs_read(const char *root, struct procs *p);
 void procs_free(struct procs *p);
+/* Add who has attached to these buffers, also those who have nothing else of them. -ENOMEM. */
+int procs_add_importers(const char *root, struct procs *p, const struct buffer_info *buffers,
+			size_t nr);
 
 /* Does somebody's descriptor say that vfio-pci made this buffer, or do debugfs or its name? */
 bool procs_is_vfio_buffer(const struct procs *p, const struct buffer_info *known, size_t nr,

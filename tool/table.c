@@ -81,7 +81,12 @@ const struct command_desc command_table[NR_COMMANDS] = {
 			"\n"
 			"buffers: objects with buffer (its inode number), name, address, bar, kind (exported "
 			"or bar), state, memattr, size, vmas, importers, dma_maps, pid and comm (of the "
-			"process that made it), mappers (an array of pids), ranges (as text).",
+			"process that made it), mappers (an array of pids), attached, ranges (as text).\n"
+			"\n"
+			"attached: who reaches the buffer by DMA, at most 64 of them, objects with importer "
+			"(vfio_iommu_type1, iommu, or the device of another driver), pid and comm (of the "
+			"process that attached), iova (a hexadecimal string), length and offset in the "
+			"buffer (null: the importer has not said).",
 		.verbose = true,
 		.examples = (const struct example_desc[]){
 			{ "barbuf list", "all functions with a memory BAR" },
@@ -141,11 +146,17 @@ const struct command_desc command_table[NR_COMMANDS] = {
 	},
 	[CMD_ps] = {
 		.name = "ps",
-		.brief = "which processes have which buffers",
+		.brief = "which processes and devices reach which buffers",
 		.about =
-			"Lists the processes that have mapped a buffer or have a descriptor of one: a line "
-			"for each process and buffer. With ADDRESS the buffers of that device, with NAME "
-			"those of that name.\n"
+			"Lists the processes that have mapped a buffer, have a descriptor of one, or let "
+			"devices of theirs reach one by DMA: a line for each process and buffer. With "
+			"ADDRESS the buffers of that device, with NAME those of that name.\n"
+			"\n"
+			"The column mapped is for CPUs, dma and importers are for devices: how many bytes "
+			"of the buffer have an IOVA, and by whom (vfio_iommu_type1, iommu for iommufd, or "
+			"the device of another driver, of which the bytes are not known). A process stays "
+			"in the list for its DMA mapping when it has unmapped and closed the buffer. "
+			"Whether anything of that works now is told by state: only of a live buffer.\n"
 			"\n"
 			"It is read from /proc, where root sees every process and others their own, and "
 			"joined with the kernel's list in debugfs. The column buffer is the inode number, "
@@ -157,10 +168,11 @@ const struct command_desc command_table[NR_COMMANDS] = {
 		},
 		.json = "holders: an array of objects with pid, comm, uid, device and bar (null: not "
 			"known), buffer (its inode number), name, mapped (bytes), fds (how many "
-			"descriptors), state (live, quiescing, suspended, revoked; null: not known).",
+			"descriptors), dma (bytes; null: not known), importers (an array of names; null: "
+			"not known), state (live, quiescing, suspended, revoked; null: not known).",
 		.examples = (const struct example_desc[]){
 			{ "barbuf ps", "everybody" },
-			{ "barbuf ps 00:05.0", "who has buffers of this device" },
+			{ "barbuf ps 00:05.0", "who reaches this device, by CPUs and by DMA" },
 			{ "barbuf ps 'queue of client 7'", "who has this buffer" },
 			{ 0 },
 		},

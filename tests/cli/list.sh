@@ -31,14 +31,15 @@ fi
 run barbuf-hold barbuf list -v "$device"
 has 'one buffer' "^$device	.*	1	0:256"
 has 'with all of its facts' \
-	"^[0-9]+	$device	2	exported	live	nc	12K	1	0	0	[0-9]+	barbuf-hold	[0-9]+	queue of client 7	0x4000:0x1000,0x0:0x2000$"
+	"^[0-9]+	$device	2	exported	live	nc	12K	1	0	0	[0-9]+	barbuf-hold	[0-9]+	-	queue of client 7	0x4000:0x1000,0x0:0x2000$"
 run barbuf-hold barbuf list --json "$device"
 json 'its state' functions.0.buffers.0.state live
 json 'its name' functions.0.buffers.0.name 'queue of client 7'
 json 'one mapper' 'functions.0.buffers.0.mappers.#' 1
+json 'and no importer' 'functions.0.buffers.0.attached.#' 0
 
 run barbuf-hold barbuf ps
-has 'who has it' "^[0-9]+	barbuf-hold	0	$device	2	[0-9]+	12K	1	live	queue of client 7$"
+has 'who has it' "^[0-9]+	barbuf-hold	0	$device	2	[0-9]+	12K	1	0	-	live	queue of client 7$"
 run barbuf-hold barbuf ps "$device"
 has 'by device' 'queue of client 7$'
 run barbuf-hold barbuf ps 'queue of client 7'
@@ -49,6 +50,7 @@ point $? 'of another device: none'
 run barbuf-hold barbuf ps --json
 json 'JSON' holders.0.mapped 12288
 json 'JSON' holders.0.state live
+json 'no byte for devices' holders.0.dma 0
 
 # A user sees what is theirs, and is told that there is more.
 run barbuf-hold barbuf-cli-with user barbuf ps
