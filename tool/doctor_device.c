@@ -198,22 +198,30 @@ static void check_bars(struct doctor *d, const struct pci_function *f, struct ba
 	}
 }
 
+#define MODULES "a kernel with barbuf's vfio-pci modules"
+
 static void check_features(struct doctor *d, struct barbuf_device *dev)
 {
 	static const struct {
 		uint32_t bit;
 		const char *check;
 		const char *yes, *no;
+		const char *remedy;
 	} features[] = {
 		{ BARBUF_HAS_EXPORT, "export", "buffers can be made",
-		  "no buffers: Linux 6.19 has them, in vfio-pci" },
-		{ BARBUF_HAS_MMAP, "mmap", "buffers can be mapped", "buffers cannot be mapped" },
+		  "no buffers: Linux 6.19 has them, in vfio-pci", MODULES },
+		{ BARBUF_HAS_MMAP, "mmap", "buffers can be mapped", "buffers cannot be mapped", MODULES },
 		{ BARBUF_HAS_REVOKE, "revoke", "buffers can be taken back",
-		  "buffers cannot be taken back" },
+		  "buffers cannot be taken back", MODULES },
 		{ BARBUF_HAS_MEMATTR, "memattr", "buffers can be write-combining",
-		  "buffers cannot be write-combining" },
+		  "buffers cannot be write-combining", NULL },
+		{ BARBUF_HAS_TYPE1_REVOKE, "type1 revoke", "a revoke ends DMA mappings that were made with type1",
+		  "DMA mappings that a client makes with type1 outlive a revoke, or type1 cannot be asked",
+		  "a kernel with barbuf's vfio_iommu_type1; lend to no client that owns a device" },
 		{ BARBUF_HAS_IMPORT, "import", "iommufd maps buffers for DMA",
-		  "buffers cannot be mapped for DMA: it takes iommufd and the cdev" },
+		  "no iommufd here that maps buffers for DMA: it takes /dev/iommu and the cdev", NULL },
+		{ BARBUF_HAS_IMPORT_RANGES, "import ranges", "iommufd maps buffers of several ranges",
+		  "no iommufd here that maps buffers of several ranges, or maps them again after a reset", NULL },
 	};
 	uint32_t found;
 	size_t i;
@@ -229,7 +237,7 @@ static void check_features(struct doctor *d, struct barbuf_device *dev)
 		bool needed = features[i].bit & (BARBUF_HAS_EXPORT | BARBUF_HAS_MMAP | BARBUF_HAS_REVOKE);
 
 		doctor_say(d, has ? CHECK_OK : needed ? CHECK_FAIL : CHECK_WARN, features[i].check,
-			   !has && needed ? "a kernel with barbuf's vfio-pci modules" : NULL, "%s",
+			   has ? NULL : features[i].remedy, "%s",
 			   has ? features[i].yes : features[i].no);
 	}
 }

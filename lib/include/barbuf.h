@@ -255,14 +255,21 @@ int barbuf_low_power_exit(struct barbuf_device *dev);
 #define BARBUF_HAS_REVOKE 0x4u /* buffers can be taken back */
 #define BARBUF_HAS_MEMATTR 0x8u /* BARBUF_WC */
 #define BARBUF_HAS_IMPORT 0x10u /* iommufd maps buffers for DMA (barbuf_dma_map_buffer()) */
+#define BARBUF_HAS_TYPE1_REVOKE 0x20u /* a revoke ends DMA mappings of type1, whoever made them */
+#define BARBUF_HAS_IMPORT_RANGES 0x40u /* iommufd maps buffers of several ranges, too */
 
 /**
  * barbuf_device_probe() - what can be done with this device on this kernel
  * @features: BARBUF_HAS_*
  *
  * Asked of the kernel by trying, on a page that is exported, mapped without
- * being touched, and dropped again; no version is compared. HAS_IMPORT needs a
- * device that is open in a container of iommufd.
+ * being touched, and dropped again; no version is compared. HAS_IMPORT and
+ * HAS_IMPORT_RANGES need a device that is open in a container of iommufd, and are tried in
+ * an address space that no device uses; HAS_IMPORT_RANGES needs a BAR of two pages.
+ *
+ * HAS_TYPE1_REVOKE is what type1 says of itself. It is asked whatever container @dev is
+ * in, by /dev/vfio/vfio, because a client may use type1. It is missing where that file
+ * cannot be opened, and where nothing can be revoked.
  */
 int barbuf_device_probe(struct barbuf_device *dev, uint32_t *features);
 
@@ -302,10 +309,13 @@ int barbuf_device_export(struct barbuf_device *dev, uint32_t bar, const struct b
  *
  * When this returns no mapping of the buffer works any more, in any process, and
  * no importer (iommufd, another driver) reaches it. Waits for importers, ten
- * seconds at most. A DMA mapping that a process made of the buffer's address with
- * type1 (barbuf_dma_map_buffer(), VFIO_IOMMU_MAP_DMA) is no importer and outlives
- * the revoke: its device still reads and writes the range. Lend a buffer to nobody
- * who owns a device behind type1, or take that process's container away first.
+ * seconds at most.
+ *
+ * Where barbuf_device_probe() finds BARBUF_HAS_TYPE1_REVOKE, that includes DMA mappings
+ * that a process made of the buffer's address with type1 (barbuf_dma_map_buffer(),
+ * VFIO_IOMMU_MAP_DMA). Without it such a mapping outlives the revoke, and its device still
+ * reads and writes the range: lend a buffer to nobody who owns a device behind type1, or
+ * end that process's container first.
  *
  * Errors: -EBADF: @fd is no fd; -EINVAL: no DMABUF; -ENODEV: of another device;
  * -EBADFD: revoked before, and no importer is left; -ETIMEDOUT: revoked, but an
@@ -732,14 +742,26 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
  * barbuf_dma_map_buffer() - let the devices of a container reach a buffer
  * @buf: of any device; peer-to-peer
  *
- * With iommufd the kernel ends the mapping when the buffer is revoked. With
- * type1 it stays until barbuf_dma_unmap(), and only a buffer that can be mapped by
- * the CPU can be mapped at all.
+ * The window stays mapped, in the library's sense, until barbuf_dma_unmap(). What the
+ * devices reach through it depends on the buffer and on the kernel; barbuf_device_probe()
+ * tells the kernels apart:
+ *
+ * - revoked, or its device was closed: nothing, from when the revoke returns on. But with
+ *   type1 without BARBUF_HAS_TYPE1_REVOKE still the buffer, until the unmap.
+ * - suspended, as its device resets or sleeps or has memory decode off: nothing. With barbuf's
+ *   type1 (BARBUF_HAS_TYPE1_REVOKE) and iommufd (BARBUF_HAS_IMPORT_RANGES) the buffer again
+ *   when that is over, before the call that ended it returns. Without, iommufd does not map it
+ *   again (unmap, and map anew), and type1 has never unmapped it.
+ *
+ * A DMA that meets nothing fails as the device and the IOMMU report it. Some devices report
+ * success: look at the data.
+ *
+ * With type1 the buffer is mapped by the CPU as well, until the unmap.
  *
  * Errors: as barbuf_dma_map(), and -EINVAL: past the end; -EACCES: write access to a
- * read-only buffer; -EOPNOTSUPP: this kernel has no way, which iommufd also
- * says of a buffer of several ranges (Linux 7.3); -EBADFD: revoked. Of one whose
- * device resets or sleeps iommufd says -ENODEV and type1 -EFAULT.
+ * read-only buffer; -EOPNOTSUPP: this kernel has no way, which iommufd without
+ * BARBUF_HAS_IMPORT_RANGES also says of a buffer of several ranges; -EBADFD: revoked;
+ * -ENODEV: suspended. While a reset runs, barbuf's kernels wait for its end.
  */
 int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
 			  uint64_t offset, uint64_t len, unsigned int access);

@@ -145,7 +145,9 @@ static int map_buffer_here(struct barbuf_container *c, struct barbuf__mapping *m
 	/* Offset and length are right: it is the kernel that has no such mappings. */
 	if (ret)
 		return ret == -EINVAL ? -EOPNOTSUPP : ret;
-	return c->iommu->map(c, m);
+	ret = c->iommu->map(c, m);
+	/* It is mapped, for this access: what it lacks is a BAR that answers. */
+	return ret == -EFAULT ? -ENODEV : ret;
 }
 
 int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,

@@ -107,8 +107,8 @@ int barbuf_dma_advice(struct barbuf_container *c, int error, uint64_t len, char 
 		return barbuf__say(
 			text, size,
 			"this kernel cannot map such a buffer for DMA: that takes an iommufd "
-			"that imports DMABUFs and a buffer of one range, or type1 and "
-			"buffers that the CPU can map");
+			"that imports DMABUFs, of several ranges as barbuf's does if it has "
+			"several, or type1 and buffers that the CPU can map");
 	case -ENOSPC:
 		return barbuf__say(text, size,
 				   "the container has as many mappings as vfio_iommu_type1 allows: "

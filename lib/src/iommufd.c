@@ -192,7 +192,7 @@ static int iommufd_try_import(struct barbuf_container *c, int fd, uint64_t len)
 		.fd = fd,
 		.length = len,
 	};
-	int ret;
+	int ret, err;
 
 	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_ALLOC, &alloc);
 	if (ret)
@@ -200,8 +200,8 @@ static int iommufd_try_import(struct barbuf_container *c, int fd, uint64_t len)
 	map.ioas_id = alloc.out_ioas_id;
 	ret = barbuf__ioctl(c->sys, c->fd, IOMMU_IOAS_MAP_FILE, &map);
 	destroy.id = alloc.out_ioas_id;
-	barbuf__ioctl(c->sys, c->fd, IOMMU_DESTROY, &destroy);
-	return ret;
+	err = barbuf__ioctl(c->sys, c->fd, IOMMU_DESTROY, &destroy);
+	return ret ? ret : err;
 }
 
 const struct barbuf__iommu barbuf__iommufd = {

@@ -51,6 +51,15 @@ struct vfio_device_feature_dma_buf_memattr {
 };
 #endif
 
+/*
+ * barbuf: an extension, for VFIO_CHECK_EXTENSION: what VFIO_IOMMU_MAP_DMA makes of the address of
+ * a BAR goes when access to the BAR does, returns with it, and ends with a revoke. A later kernel
+ * may give the number to something else, so ask only where vfio-pci can revoke.
+ */
+#ifndef VFIO_REVOCABLE_MMIO
+#define VFIO_REVOCABLE_MMIO 11
+#endif
+
 /* Linux 6.6: a device's own file, without a group. Opens the device in an iommufd. */
 #ifndef VFIO_DEVICE_BIND_IOMMUFD
 #define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)

@@ -216,6 +216,12 @@ static void buffer(enum barbuf_iommu iommu)
 		k.map_result = 0;
 		k.has_map_file = false;
 	} else {
+		k.mmap_result = 0;
+		k.map_result = -EFAULT;
+		CHECK(barbuf_dma_map_buffer(c, IOVA, &buf, 0, PAGE, BARBUF_DMA_READ) == -ENODEV &&
+			      !k.mmaps,
+		      "%s: suspended: ENODEV", what);
+		k.map_result = 0;
 		k.mmap_result = -EINVAL;
 	}
 	CHECK(barbuf_dma_map_buffer(c, IOVA, &buf, 0, PAGE, BARBUF_DMA_READ) == -EOPNOTSUPP &&

@@ -334,6 +334,8 @@ static int region_info(struct vfio_region_info *info)
 		return -EINVAL;
 	info->offset = (uint64_t)info->index << 40;
 	info->size = info->index == VFIO_PCI_CONFIG_REGION_INDEX ? CONFIG_SIZE : 4096;
+	if (k.bar4_is_large && info->index == 4)
+		info->size *= 2;
 	info->flags = k.region_flags;
 	if (info->index == 2 && k.region_caps) {
 		info->flags |= VFIO_REGION_INFO_FLAG_CAPS;
@@ -384,8 +386,14 @@ static int device_ioctl(struct fake_file *file, unsigned long request, void *arg
 		k.feature_flags = feature->flags;
 		memcpy(k.feature_data, feature->data,
 		       n < sizeof(k.feature_data) ? n : sizeof(k.feature_data));
-		if (k.exports && (feature->flags & VFIO_DEVICE_FEATURE_MASK) == 11)
+		if (k.exports && (feature->flags & VFIO_DEVICE_FEATURE_MASK) == 11) {
+			const struct vfio_device_feature_dma_buf *export = (void *)feature->data;
+
+			k.nr_exported = export->nr_ranges;
+			memcpy(k.exported, export->dma_ranges,
+			       (k.nr_exported < 2 ? k.nr_exported : 2) * sizeof(k.exported[0]));
 			return fake_fd(BUFFER);
+		}
 		return k.feature_result;
 	}
 	}
@@ -493,7 +501,7 @@ static int iommufd_ioctl(unsigned long request, void *arg)
 		if (!k.has_map_file)
 			return -ENOTTY;
 		if (map->size == 40 && map->ioas_id == 78 && k.has_scratch)
-			return 0;
+			return map->length > 4096 ? k.map_two_result : 0;
 		if (map->size != 40 || map->ioas_id != 77 ||
 		    !(map->flags & IOMMU_IOAS_MAP_FIXED_IOVA))
 			return -EINVAL;
@@ -540,7 +548,7 @@ static int container_ioctl(unsigned long request, void *arg)
 	case VFIO_GET_API_VERSION:
 		return k.api_version;
 	case VFIO_CHECK_EXTENSION:
-		return k.has_type1;
+		return (uintptr_t)arg == VFIO_REVOCABLE_MMIO ? k.has_type1_revoke : k.has_type1;
 	case VFIO_SET_IOMMU:
 		if (k.has_iommu)
 			return -EINVAL;

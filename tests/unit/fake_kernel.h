@@ -15,6 +15,7 @@
 
 #include "device.h"
 #include "tap.h"
+#include "uapi.h"
 
 #define A0 "0000:01:00.0" /* A0 and A1 share group 12 */
 #define A1 "0000:01:00.1"
@@ -76,10 +77,12 @@ struct fake_kernel {
 	/* what there is */
 	int api_version;
 	int has_type1;
+	int has_type1_revoke; /* what type1 says of that extension */
 	bool has_iommufd;
 	bool has_vfio; /* /dev/vfio/vfio, and the groups */
 	bool has_cdevs; /* /dev/vfio/devices */
 	bool has_map_file;
+	int map_two_result; /* of a DMABUF of two pages, where no device sees it */
 	bool has_ioas; /* the first one */
 	int has_scratch; /* a second one, to try an import in */
 	int open_iommufd; /* what these say instead of opening, 0: nothing */
@@ -109,12 +112,15 @@ struct fake_kernel {
 	const void *region_caps; /* behind the info of region 2 */
 	size_t region_caps_size;
 	uint32_t region_flags;
+	bool bar4_is_large; /* two pages, and all others one */
 	unsigned char config[CONFIG_SIZE];
 	bool has_config; /* else it reads as 0x5a */
 	/* the last VFIO_DEVICE_FEATURE */
 	uint32_t feature_argsz, feature_flags;
 	unsigned char feature_data[256];
 	int feature_result;
+	struct vfio_region_dma_range exported[2]; /* the first ranges of the last export */
+	unsigned int nr_exported;
 	bool exports; /* feature 11 opens a buffer, then feature_result is that of the others */
 	ssize_t short_io; /* bytes that pread and pwrite move, or -1 for all */
 	off_t io_offset;

@@ -13,6 +13,8 @@ int main(void)
 	CHECK(VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE == 14, "DMA_BUF_REVOKE is feature %d",
 	      VFIO_DEVICE_FEATURE_DMA_BUF_REVOKE);
 
+	CHECK(VFIO_REVOCABLE_MMIO == 11, "REVOCABLE_MMIO is extension %d", VFIO_REVOCABLE_MMIO);
+
 	CHECK(sizeof(struct vfio_region_dma_range) == 16, "a range has %zu bytes",
 	      sizeof(struct vfio_region_dma_range));
 	CHECK(offsetof(struct vfio_region_dma_range, length) == 8, "its length is at %zu",
