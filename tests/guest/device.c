@@ -83,11 +83,23 @@ void need_iommufd(void)
 		SKIP("this kernel has no iommufd");
 }
 
+static void fill_in(struct dev *dev)
+{
+	unsigned int i;
+
+	dev->fd = barbuf_device_fd(dev->lib);
+	dev->address = barbuf_device_address(dev->lib);
+	for (i = 0; i < ARRAY_SIZE(dev->region); i++) {
+		/* The VGA region is refused on most devices. */
+		if (barbuf_device_get_region(dev->lib, i, &dev->region[i]))
+			dev->region[i] = (struct barbuf_region){ .index = i };
+	}
+}
+
 static struct dev *open_device(struct barbuf_container *container, const char *model, bool must)
 {
 	char address[32];
 	struct dev *dev;
-	unsigned int i;
 	int group, ret;
 
 	if (!dev_bind(model, address, &group))
@@ -109,13 +121,21 @@ static struct dev *open_device(struct barbuf_container *container, const char *m
 		errno = -ret;
 		return NULL;
 	}
-	dev->fd = barbuf_device_fd(dev->lib);
-	dev->address = barbuf_device_address(dev->lib);
-	for (i = 0; i < ARRAY_SIZE(dev->region); i++) {
-		/* The VGA region is refused on most devices. */
-		if (barbuf_device_get_region(dev->lib, i, &dev->region[i]))
-			dev->region[i] = (struct barbuf_region){ .index = i };
-	}
+	fill_in(dev);
+	return dev;
+}
+
+struct dev *dev_adopt(const char *model, int fd)
+{
+	struct dev *dev = calloc(1, sizeof(*dev));
+	int ret;
+
+	CHECK(dev);
+	dev->model = model;
+	ret = barbuf_device_adopt(&dev->lib, fd);
+	if (ret)
+		FAIL("adoption of %s: %s", model, strerror_name(-ret));
+	fill_in(dev);
 	return dev;
 }
 

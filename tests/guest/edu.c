@@ -13,28 +13,41 @@
 #define EDU_DMA_STORE 2u
 #define EDU_BUFFER 0x40000
 
-void edu_open(struct edu *edu, struct barbuf_container *c)
+void edu_start(struct edu *edu, struct barbuf_device *dev)
 {
 	struct barbuf_region region;
-	char address[32];
 	uint16_t command;
+
+	edu->dev = dev;
+	CHECK_EQ(barbuf_device_get_region(dev, 0, &region), 0);
+	edu->regs = map_buffer(barbuf_device_fd(dev), region.offset, PAGE);
+	CHECK_EQ(barbuf_config_read(dev, PCI_COMMAND, &command, sizeof(command)), 0);
+	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	CHECK_EQ(barbuf_config_write(dev, PCI_COMMAND, &command, sizeof(command)), 0);
+}
+
+void edu_open(struct edu *edu, struct barbuf_container *c)
+{
+	struct barbuf_device *dev;
+	char address[32];
 	int group, ret;
 
 	if (!dev_bind("edu", address, &group))
 		SKIP("this lab has no edu");
-	ret = barbuf_device_open(&edu->dev, c, address);
+	ret = barbuf_device_open(&dev, c, address);
 	if (ret)
 		FAIL("open of edu: %s", strerror_name(-ret));
-	CHECK_EQ(barbuf_device_get_region(edu->dev, 0, &region), 0);
-	edu->regs = map_buffer(barbuf_device_fd(edu->dev), region.offset, PAGE);
-	CHECK_EQ(barbuf_config_read(edu->dev, PCI_COMMAND, &command, sizeof(command)), 0);
-	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	CHECK_EQ(barbuf_config_write(edu->dev, PCI_COMMAND, &command, sizeof(command)), 0);
+	edu_start(edu, dev);
+}
+
+void edu_stop(struct edu *edu)
+{
+	unmap((void *)edu->regs, PAGE);
 }
 
 void edu_close(struct edu *edu)
 {
-	unmap((void *)edu->regs, PAGE);
+	edu_stop(edu);
 	barbuf_device_close(edu->dev);
 }
 

@@ -20,6 +20,9 @@ struct edu {
 /* Opens it in this container, bus master on. */
 void edu_open(struct edu *edu, struct barbuf_container *c);
 void edu_close(struct edu *edu);
+/* The same of a device of this model that is open already, and stays open. */
+void edu_start(struct edu *edu, struct barbuf_device *dev);
+void edu_stop(struct edu *edu);
 /* From memory into the device, and the reverse. At most EDU_ROOM bytes. Returns when it is done. */
 void edu_fetch(struct edu *edu, uint64_t iova, size_t len);
 void edu_store(struct edu *edu, uint64_t iova, size_t len);

@@ -123,6 +123,8 @@ struct dev *dev_open(const char *model);
 struct dev *dev_open_in(struct barbuf_container *container, const char *model);
 /* As dev_open(), but says no with NULL and errno when the open is refused. */
 struct dev *try_dev_open(const char *model);
+/* One whose descriptor was got otherwise, without a container. */
+struct dev *dev_adopt(const char *model, int fd);
 void dev_close(struct dev *dev);
 /* Binds the device and tells its address and group, or false: none in this lab. */
 bool dev_bind(const char *model, char address[32], int *group);
