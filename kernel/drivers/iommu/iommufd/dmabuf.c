@@ -346,8 +346,8 @@ static int iopt_find_run(const struct vfio_pci_dma_buf_ops *ops,
 			 struct iopt_run *run, unsigned long end,
 			 int iommu_prot)
 {
+	VMA_ITERATOR(vmi, current->mm, run->start);
 	struct mm_struct *mm = current->mm;
-	VMA_ITERATOR(vmi, mm, run->start);
 	struct vm_area_struct *vma;
 	int rc = 0;
 
@@ -441,8 +441,8 @@ static int iopt_add_run(struct iommufd_ctx *ictx, struct list_head *pages_list,
 /* Memory, by far the most frequent, has no VMA of this kind. */
 static bool iopt_may_have_bars(unsigned long start, unsigned long end)
 {
+	VMA_ITERATOR(vmi, current->mm, start);
 	struct mm_struct *mm = current->mm;
-	VMA_ITERATOR(vmi, mm, start);
 	struct vm_area_struct *vma;
 	bool found = false;
 
