@@ -251,6 +251,7 @@ void vfio_pci_buf_notify_importers(struct vfio_pci_buf *buf)
 	}
 	dma_resv_unlock(&buf->resv);
 }
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_buf_notify_importers);
 
 /**
  * vfio_pci_buf_name_importer - who is attached to a buffer
