@@ -12,6 +12,7 @@
 #include <linux/kthread.h>
 #include <linux/sizes.h>
 #include <linux/vfio_pci_core.h>
+#include <uapi/linux/dma-buf.h>
 
 #include "buf.h"
 
@@ -20,6 +21,8 @@
 #define IOVA		SZ_16M
 /* For a thread to do what it must not do. */
 #define GRACE_MS	50
+
+static const char fake_name[DMA_BUF_NAME_LEN] = "fake";
 
 static const struct vfio_pci_dma_buf_ops *ops = &vfio_pci_dma_buf_ops;
 
@@ -128,7 +131,7 @@ static struct fake *fake_new(struct kunit *test, const struct phys_vec *vecs,
 	vfio_pci_buf_set_layout(fake->buf, nr);
 	KUNIT_ASSERT_EQ(test, 0,
 			vfio_pci_buf_publish(fake->buf, &vfio_pci_buf_dma_ops,
-					     open_flags, "fake"));
+					     open_flags, fake_name));
 	fake->attach = dma_buf_dynamic_attach(fake->buf->dmabuf, dev,
 					      &fake_importer_ops, fake);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->attach);

@@ -1914,15 +1914,20 @@ static void attach_and_detach(struct kunit *test)
 	expect_blocked(first, false);
 	KUNIT_EXPECT_EQ(test, third->notified, 6);
 
-	/* Not where importers cannot be. */
 	importer_detach(first);
 	importer_detach(third);
 	expect_attached(test, other, 0, 0);
+
+	/* A buffer without a provider is for importers of domains only. */
+	first = importer_attach(fake, buf);
+	expect_attached(test, buf, 1, 1);
 	buf->provider = NULL;
+	dma_resv_lock(buf->dmabuf->resv, NULL);
 	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-EOPNOTSUPP),
-			    dma_buf_dynamic_attach(buf->dmabuf,
-						   fake->importer_dev,
-						   &importer_ops, NULL));
+			    dma_buf_map_attachment(first->attachment,
+						   DMA_BIDIRECTIONAL));
+	dma_resv_unlock(buf->dmabuf->resv);
+	importer_detach(first);
 	expect_attached(test, buf, 0, 0);
 }
 
