@@ -56,14 +56,15 @@
  * up the address behind a piece, whose page tables may go at any time.
  *
  * MAP_DMA waits for the end of a transition of the device with iommu->lock held,
- * as a fault of the CPU's does in today's fixup_user_fault(), and can be killed.
- * Nothing that ends a transition needs iommu->lock: a reset, a write of PCI_COMMAND and a
- * change of power state call into PCI and the IOMMU core, and those call back
- * into this module only here. The core takes the mutex of an IOMMU group, under
- * which nobody takes iommu->lock. A device that is closed has ended its
- * transitions when VFIO tells type1 about it (vfio_df_close() runs before
- * vfio_device_group_unuse_iommu()). And a transition that waits for importers
- * does not wait for type1, whose callback has unmapped.
+ * as it does in the fault of a BAR that is no buffer, and can be killed. Nothing
+ * between the begin and the end of a transition needs iommu->lock. A reset, a
+ * write of PCI_COMMAND and a change of power state call into PCI and the IOMMU
+ * core. The core takes the mutex of an IOMMU group, under which nobody takes
+ * iommu->lock, and calls back into this module only here. What type1 takes
+ * iommu->lock for on behalf of VFIO comes before or after: a device is closed
+ * before it leaves its container (vfio_df_device_last_close()), and a group that
+ * joins or leaves a container has no open device. A transition that waits for
+ * importers does not wait for type1, whose callback has unmapped.
  */
 #include <linux/device/faux.h>
 #include <linux/dma-buf.h>
