@@ -6,11 +6,15 @@
  */
 #include <fcntl.h>
 #include <linux/pci_regs.h>
+#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "edu.h"
 #include "views.h"
 
 #define FAIL_NTH "/proc/thread-self/fail-nth"
@@ -404,6 +408,136 @@ static void of_low_power(void)
 	transition("low power", sleep_deep, wake);
 }
 
+/* DMA mappings of legacy type1, that edu is behind. */
+#define IOVA MIB(16)
+#define DMA_SIZE MIB(6)
+
+static struct barbuf_container *container;
+static struct edu edu;
+static unsigned char *dma_memory;
+
+static void begin_dma(void)
+{
+	begin("ivshmem", 2);
+	CHECK_EQ(barbuf_container_new(&container, BARBUF_IOMMU_TYPE1), 0);
+	edu_open(&edu, container);
+	dma_memory = mmap(NULL, DMA_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	CHECK(dma_memory != MAP_FAILED);
+}
+
+static void end_dma(void)
+{
+	munmap(dma_memory, DMA_SIZE);
+	edu_close(&edu);
+	CHECK_EQ(barbuf_container_free(container), 0);
+	end("ivshmem");
+}
+
+/* Not at a multiple of what the memory behind it is at one, so each page is an entry. */
+static void put_bar(size_t at, size_t size)
+{
+	CHECK(mmap(dma_memory + at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, dev->fd,
+		   bar_offset(dev, 2, at + PAGE)) != MAP_FAILED);
+}
+
+static long do_map_dma(void *arg)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)dma_memory,
+		.iova = IOVA,
+		.size = DMA_SIZE,
+	};
+
+	return ioctl(barbuf_container_fd(container), VFIO_IOMMU_MAP_DMA, &map);
+}
+
+static void undo_map_dma(void *arg, long result)
+{
+	struct vfio_iommu_type1_dma_unmap map = {
+		.argsz = sizeof(map),
+		.iova = IOVA,
+		.size = DMA_SIZE,
+	};
+
+	OK(ioctl(barbuf_container_fd(container), VFIO_IOMMU_UNMAP_DMA, &map));
+	CHECK_EQ(map.size, DMA_SIZE);
+}
+
+static void dma_mapping_of_a_bar(void)
+{
+	static const struct call call = { "MAP_DMA of a BAR", do_map_dma, undo_map_dma };
+
+	begin_dma();
+	put_bar(0, DMA_SIZE);
+	sweep(&call, NULL);
+	end_dma();
+}
+
+/* Memory, a BAR, memory, a BAR, memory. */
+static void dma_mapping_of_both(void)
+{
+	static const struct call call = { "MAP_DMA of memory and BARs", do_map_dma, undo_map_dma };
+
+	begin_dma();
+	put_bar(MIB(1), MIB(2));
+	put_bar(MIB(4), MIB(1));
+	sweep(&call, NULL);
+	end_dma();
+}
+
+static bool dma_arrives(void)
+{
+	unsigned char *p = dma_memory + MIB(3);
+
+	memset(p, 0, PAGE);
+	edu_store(&edu, IOVA + MIB(3), 16);
+	return *p == 0x5a;
+}
+
+/*
+ * Access is back, and there is no memory to map it with: the device does without
+ * until the next time, and nobody else notices.
+ */
+static void of_dma_remap(void)
+{
+	uint16_t on = PCI_COMMAND_MEMORY;
+	unsigned int n, lost = 0;
+	bool injected;
+
+	begin_dma();
+	memset(dma_memory, 0x5a, PAGE);
+	OK(do_map_dma(NULL));
+	edu_fetch(&edu, IOVA, 16);
+	undo_map_dma(NULL, 0);
+
+	put_bar(0, DMA_SIZE);
+	OK(do_map_dma(NULL));
+	CHECK(dma_arrives());
+	for (n = 1; n < MOST; n++) {
+		memory_decode(dev, false);
+		fail_nth(n);
+		barbuf_config_write(dev->lib, PCI_COMMAND, &on, sizeof(on));
+		injected = did_fail();
+		fail_nth(0);
+		memory_decode(dev, true);
+		CHECK_ALIVE(dma_memory);
+		lost += !dma_arrives();
+		memory_decode(dev, false);
+		memory_decode(dev, true);
+		CHECK_MSG(dma_arrives(), "after failure %u", n);
+		if (!injected)
+			break;
+	}
+	CHECK(n < MOST);
+	CHECK(lost);
+	note("%u allocations, %u of them needed", n - 1, lost);
+	undo_map_dma(NULL, 0);
+	end_dma();
+}
+
 static const struct test_case cases[] = {
 	CASE_MMAP(export_of_one_range),
 	CASE_MMAP(export_of_some_ranges),
@@ -418,6 +552,9 @@ static const struct test_case cases[] = {
 	CASE_MMAP(of_power_state),
 	CASE_MMAP(of_reset, .seconds = 60),
 	CASE_MMAP(of_low_power),
+	CASE_MMAP(dma_mapping_of_a_bar),
+	CASE_MMAP(dma_mapping_of_both),
+	CASE_MMAP(of_dma_remap, .seconds = 60),
 };
 
 TEST_MAIN(cases)
