@@ -273,8 +273,8 @@ static void lent_to_a_plain_user(const struct dma_way *way)
 	char address[32], path[64];
 	struct dev *dev;
 	struct dma d;
+	int group, fd;
 	pid_t child;
-	int group;
 
 	dma_open(&d, way); /* or skips */
 	dma_close(&d);
@@ -297,7 +297,10 @@ static void lent_to_a_plain_user(const struct dma_way *way)
 	CHECK(child >= 0);
 	if (child == 0) {
 		unmap((void *)p.lent.seen, SIZE);
-		OK(close(dev->fd));
+		/* Of the device, its group and its container nothing is a client's. */
+		for (fd = 3; fd < 256; fd++)
+			if (fd != p.lent.fd && fd != p.to_child[0] && fd != p.to_parent[1])
+				close(fd);
 		_exit(plain_user(&p));
 	}
 	close(p.to_parent[1]);
