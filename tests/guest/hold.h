@@ -35,6 +35,10 @@
 #define LOCK_IN_FORK "copy_huge_pmd"
 /* Importers of a buffer are notified of a loss or a return next. */
 #define HOLD_NOTIFY "vfio_pci_buf_notify_importers"
+/* A domain of legacy type1 has the BARs mapped that others have, at its end. */
+#define HOLD_DOMAIN_MAPPED "vfio_bar_add_domain"
+/* A mapping by legacy type1 has come to an address that is a BAR, and attaches next. */
+#define HOLD_BAR_FOUND "vfio_bar_add"
 
 /* Where a held thread sleeps, as wait_asleep_in() wants it. */
 #define HELD_BY_US "hold_sleep"
