@@ -40,9 +40,11 @@ has 'it exports' '^ok	export	'
 if [ "$LAB_KERNEL" = stock ]; then
 	has 'stock cannot map' "^fail	mmap	.*	a kernel with barbuf's vfio-pci modules"
 	has 'stock cannot revoke' "^fail	revoke	.*	a kernel with barbuf's vfio-pci modules"
+	has 'nor its type1' "^warn	type1 revoke	.*	a kernel with barbuf's vfio_iommu_type1"
 else
 	has 'it maps' '^ok	mmap	'
 	has 'it revokes' '^ok	revoke	'
+	has 'type1 does, too' '^ok	type1 revoke	'
 	has 'it has attributes' '^ok	memattr	'
 	has 'its list' '^ok	buffers	'
 	run barbuf-hold sh -c 'barbuf doctor "$(vfio-bind ivshmem | cut -d" " -f1)"'

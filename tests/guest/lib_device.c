@@ -363,12 +363,15 @@ static void probes(enum barbuf_iommu iommu)
 	struct barbuf_device *dev = open_in(c, dev_bound("ivshmem"));
 	uint32_t features = 0xffffffff, want = BARBUF_HAS_EXPORT;
 	unsigned int before = open_fds();
+	bool ours;
 
 	CHECK(kernel);
-	if (strcmp(kernel, "stock"))
-		want |= BARBUF_HAS_MMAP | BARBUF_HAS_REVOKE | BARBUF_HAS_MEMATTR;
+	ours = strcmp(kernel, "stock");
+	if (ours)
+		want |= BARBUF_HAS_MMAP | BARBUF_HAS_REVOKE | BARBUF_HAS_MEMATTR |
+			BARBUF_HAS_TYPE1_REVOKE;
 	if (iommu == BARBUF_IOMMU_IOMMUFD)
-		want |= BARBUF_HAS_IMPORT;
+		want |= BARBUF_HAS_IMPORT | (ours ? BARBUF_HAS_IMPORT_RANGES : 0);
 	CHECK_EQ(barbuf_device_probe(dev, &features), 0);
 	CHECK_EQ(features, want);
 	/* It leaves nothing behind, and says the same again. */
