@@ -742,26 +742,27 @@ int barbuf_dma_map_file(struct barbuf_container *c, uint64_t iova, int fd, uint6
  * barbuf_dma_map_buffer() - let the devices of a container reach a buffer
  * @buf: of any device; peer-to-peer
  *
- * The window stays mapped, in the library's sense, until barbuf_dma_unmap(). What the
- * devices reach through it depends on the buffer and on the kernel; barbuf_device_probe()
- * tells the kernels apart:
+ * Until barbuf_dma_unmap() the window is taken. What the devices reach through it depends
+ * on the buffer and on the kernel; barbuf_device_probe() tells the kernels apart.
  *
- * - revoked, or its device was closed: nothing, from when the revoke returns on. But with
- *   type1 without BARBUF_HAS_TYPE1_REVOKE still the buffer, until the unmap.
- * - suspended, as its device resets or sleeps or has memory decode off: nothing. With barbuf's
- *   type1 (BARBUF_HAS_TYPE1_REVOKE) and iommufd (BARBUF_HAS_IMPORT_RANGES) the buffer again
- *   when that is over, before the call that ended it returns. Without, iommufd does not map it
- *   again (unmap, and map anew), and type1 has never unmapped it.
+ * A buffer that is revoked, or whose device was closed, is out of reach when the revoke
+ * returns. Only type1 without BARBUF_HAS_TYPE1_REVOKE lets devices reach it until the unmap.
+ *
+ * A buffer that is suspended, because its device resets or sleeps or has memory decode off,
+ * is out of reach meanwhile. barbuf's type1 (BARBUF_HAS_TYPE1_REVOKE) and iommufd
+ * (BARBUF_HAS_IMPORT_RANGES) map it again before the call returns that ended this. Another
+ * iommufd does not: unmap, and map anew. Another type1 has never unmapped it.
  *
  * A DMA that meets nothing fails as the device and the IOMMU report it. Some devices report
  * success: look at the data.
  *
- * With type1 the buffer is mapped by the CPU as well, until the unmap.
+ * With type1 the buffer is mapped by the CPU as well, until the unmap. While a reset of the
+ * buffer's device runs, barbuf's kernels wait for its end.
  *
  * Errors: as barbuf_dma_map(), and -EINVAL: past the end; -EACCES: write access to a
  * read-only buffer; -EOPNOTSUPP: this kernel has no way, which iommufd without
  * BARBUF_HAS_IMPORT_RANGES also says of a buffer of several ranges; -EBADFD: revoked;
- * -ENODEV: suspended. While a reset runs, barbuf's kernels wait for its end.
+ * -ENODEV: suspended.
  */
 int barbuf_dma_map_buffer(struct barbuf_container *c, uint64_t iova, struct barbuf_buffer *buf,
 			  uint64_t offset, uint64_t len, unsigned int access);
