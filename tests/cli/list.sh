@@ -52,6 +52,18 @@ json 'JSON' holders.0.mapped 12288
 json 'JSON' holders.0.state live
 json 'no byte for devices' holders.0.dma 0
 
+# Unmapped and closed, and a device reaches it.
+run barbuf-hold --dma barbuf ps "$device"
+has 'who reaches it by DMA alone' "^[0-9]+	barbuf-hold	0	$device	2	[0-9]+	0	0	12K	vfio_iommu_type1	live	-$"
+run barbuf-hold --dma barbuf ps --json
+json 'in JSON' holders.0.dma 12288
+json 'and by whom' holders.0.importers.0 vfio_iommu_type1
+run barbuf-hold --dma barbuf list -v "$device"
+has 'and where' "	12K	0	1	0	[0-9]+	barbuf-hold	-	vfio_iommu_type1/[0-9]+@0x100000:0x3000:0x0	-	0x4000:0x1000,0x0:0x2000$"
+run barbuf-hold --dma barbuf list --json "$device"
+json 'in JSON' functions.0.buffers.0.attached.0.iova 0x100000
+json 'by whom' functions.0.buffers.0.attached.0.importer vfio_iommu_type1
+
 # A user sees what is theirs, and is told that there is more.
 run barbuf-hold barbuf-cli-with user barbuf ps
 [ "$(wc -l <"$scratch/out")" = 1 ] && [ $status = 0 ] &&

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * barbuf-hold COMMAND [ARG...]: export two ranges of ivshmem's BAR 2, give the
- * buffer a name, map and touch it, and run COMMAND meanwhile, as a child.
+ * barbuf-hold [--dma] COMMAND [ARG...]: export two ranges of ivshmem's BAR 2, give the
+ * buffer a name, map and touch it, and run COMMAND meanwhile, as a child. With --dma type1
+ * maps it, at IOVA 0x100000, and nothing else is kept of it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dma-buf.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +55,22 @@ static int run(char **argv)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static int map_dma(struct barbuf_container *container, volatile void *map, size_t size)
+{
+	struct vfio_iommu_type1_dma_map arg = {
+		.argsz = sizeof(arg),
+		.flags = VFIO_DMA_MAP_FLAG_READ,
+		.vaddr = (uintptr_t)map,
+		.iova = 0x100000,
+		.size = size,
+	};
+
+	return ioctl(barbuf_container_fd(container), VFIO_IOMMU_MAP_DMA, &arg);
+}
+
 int main(int argc, char **argv)
 {
+	const bool dma = argc > 1 && !strcmp(argv[1], "--dma");
 	const size_t page = sysconf(_SC_PAGESIZE);
 	const struct barbuf_range ranges[] = { { 4 * page, page }, { 0, 2 * page } };
 	struct barbuf_container *container;
@@ -61,8 +79,9 @@ int main(int argc, char **argv)
 	char address[64];
 	int ret, fd;
 
-	if (argc < 2) {
-		fputs("usage: barbuf-hold COMMAND [ARG...]\n", stderr);
+	argv += dma;
+	if (argc - dma < 2) {
+		fputs("usage: barbuf-hold [--dma] COMMAND [ARG...]\n", stderr);
 		return 2;
 	}
 	ret = bind_device(address, sizeof(address));
@@ -83,9 +102,17 @@ int main(int argc, char **argv)
 	if (map == MAP_FAILED)
 		return fail("mmap", errno);
 	(void)map[page];
+	if (dma) {
+		if (map_dma(container, map, 3 * page))
+			return fail("VFIO_IOMMU_MAP_DMA", errno);
+		munmap((void *)map, 3 * page);
+		close(fd);
+	}
 	ret = run(argv + 1);
-	munmap((void *)map, 3 * page);
-	close(fd);
+	if (!dma) {
+		munmap((void *)map, 3 * page);
+		close(fd);
+	}
 	barbuf_device_close(dev);
 	barbuf_container_free(container);
 	return ret;
