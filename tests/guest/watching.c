@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dma.h"
 #include "importer.h"
 
 #define DEBUGFS "/sys/kernel/debug"
@@ -245,6 +246,79 @@ static void list_of_importers(void)
 	next_event(text, "\trevoked\tnc\t0x1000\t0\t0\t0\t%d\twatching\t-\t0x0:0x1000\n", getpid());
 }
 
+#define IOVA MIB(16)
+
+static const char *importer_name(const struct dma_way *way)
+{
+	return way->is_iommufd ? "iommu" : "vfio_iommu_type1";
+}
+
+/* Where a container or an IOAS has a buffer, for as long as that is so. */
+static void where_a_buffer_is_mapped(const struct dma_way *way)
+{
+	static const range_t ranges[] = { { 0x3000, 0x1000 }, { 0, 0x2000 } };
+	struct dev *dev = dev_open("ivshmem");
+	struct piece piece = { .size = 3 * PAGE };
+	char path[128], line[160];
+	struct dma_device *edu;
+	struct dma dma;
+
+	debugfs_path(dev, path, sizeof(path));
+	dma_open(&dma, way);
+	edu = dma_add(&dma, "edu");
+	piece.fd = export_ranges(dev, 2, ranges, 2);
+	piece.addr = map_buffer(piece.fd, 0, piece.size);
+	dma_map_piece(&dma, IOVA, &piece);
+	unmap((void *)piece.addr, piece.size);
+	snprintf(line, sizeof(line),
+		 "\tnc\t0x3000\t0\t1\t0\t%d\twatching\t%s/%d@0x%llx:0x3000:0x0/watching\t"
+		 "0x3000:0x1000,0x0:0x2000\n",
+		 getpid(), importer_name(way), getpid(), (unsigned long long)IOVA);
+	read_all(path);
+	next_event(text, "\texported\t2\tlive%s", line);
+	memory_decode(dev, false);
+	read_all(path);
+	next_event(text, "\texported\t2\tsuspended%s", line);
+	memory_decode(dev, true);
+	revoke_buffer(dev, piece.fd);
+	read_all(path);
+	next_event(text, "\texported\t2\trevoked%s", line);
+	dma_unmap(&dma, IOVA, piece.size);
+	read_all(path);
+	next_event(text, "\trevoked\tnc\t0x3000\t0\t0\t0\t%d\twatching\t-\t", getpid());
+	dma_remove(edu);
+	dma_close(&dma);
+}
+EACH_DMA(where_a_buffer_is_mapped)
+
+/* A BAR that no CPU has mapped any more, but a device. */
+static void bar_that_dma_alone_reaches(const struct dma_way *way)
+{
+	struct dev *dev = dev_open("ivshmem");
+	char path[128];
+	struct dma_device *edu;
+	struct dma dma;
+	void *p;
+
+	debugfs_path(dev, path, sizeof(path));
+	dma_open(&dma, way);
+	edu = dma_add(&dma, "edu");
+	p = map_bar(dev, 2, MIB(1), 2 * PAGE);
+	dma_map(&dma, IOVA, p, 2 * PAGE, DMA_BOTH);
+	unmap(p, 2 * PAGE);
+	read_all(path);
+	CHECK_EQ(nr_lines(), 2);
+	next_event(text, "\tbar\t2\tlive\tnc\t0x40000000\t0\t1\t0\t%d\twatching\t"
+			 "%s/%d@0x%llx:0x2000:0x100000/watching\t0x0:0x40000000\n",
+		   getpid(), importer_name(way), getpid(), (unsigned long long)IOVA);
+	dma_unmap(&dma, IOVA, 2 * PAGE);
+	read_all(path);
+	CHECK_EQ(nr_lines(), 1);
+	dma_remove(edu);
+	dma_close(&dma);
+}
+EACH_DMA_BY_ADDRESS(bar_that_dma_alone_reaches)
+
 /* Read again and again while buffers and the device itself come and go. */
 static int reader(void *arg)
 {
@@ -298,6 +372,11 @@ static const struct test_case cases[] = {
 	CASE_MMAP(events_of_a_bar),
 	CASE_MMAP(list_of_buffers),
 	CASE_MMAP(list_of_importers),
+	CASE_MMAP(where_a_buffer_is_mapped_type1),
+	CASE_MMAP(where_a_buffer_is_mapped_compat),
+	CASE_MMAP(where_a_buffer_is_mapped_native),
+	CASE_MMAP(bar_that_dma_alone_reaches_type1),
+	CASE_MMAP(bar_that_dma_alone_reaches_compat),
 	CASE_MMAP(read_while_things_change),
 };
 
