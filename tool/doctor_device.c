@@ -210,18 +210,23 @@ static void check_features(struct doctor *d, struct barbuf_device *dev)
 	} features[] = {
 		{ BARBUF_HAS_EXPORT, "export", "buffers can be made",
 		  "no buffers: Linux 6.19 has them, in vfio-pci", MODULES },
-		{ BARBUF_HAS_MMAP, "mmap", "buffers can be mapped", "buffers cannot be mapped", MODULES },
+		{ BARBUF_HAS_MMAP, "mmap", "buffers can be mapped", "buffers cannot be mapped",
+		  MODULES },
 		{ BARBUF_HAS_REVOKE, "revoke", "buffers can be taken back",
 		  "buffers cannot be taken back", MODULES },
 		{ BARBUF_HAS_MEMATTR, "memattr", "buffers can be write-combining",
 		  "buffers cannot be write-combining", NULL },
-		{ BARBUF_HAS_TYPE1_REVOKE, "type1 revoke", "a revoke ends DMA mappings that were made with type1",
+		{ BARBUF_HAS_TYPE1_REVOKE, "type1 revoke",
+		  "a revoke ends DMA mappings that were made with type1",
 		  "DMA mappings that a client makes with type1 outlive a revoke, or type1 cannot be asked",
 		  "a kernel with barbuf's vfio_iommu_type1; lend to no client that owns a device" },
 		{ BARBUF_HAS_IMPORT, "import", "iommufd maps buffers for DMA",
-		  "no iommufd here that maps buffers for DMA: it takes /dev/iommu and the cdev", NULL },
-		{ BARBUF_HAS_IMPORT_RANGES, "import ranges", "iommufd maps buffers of several ranges",
-		  "no iommufd here that maps buffers of several ranges, or maps them again after a reset", NULL },
+		  "no iommufd here that maps buffers for DMA: it takes /dev/iommu and the cdev",
+		  NULL },
+		{ BARBUF_HAS_IMPORT_RANGES, "import ranges",
+		  "iommufd maps buffers of several ranges",
+		  "no iommufd here that maps buffers of several ranges, or maps them again after a reset",
+		  NULL },
 	};
 	uint32_t found;
 	size_t i;
