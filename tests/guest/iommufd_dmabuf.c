@@ -94,6 +94,7 @@ static void domain_attached_while_suspended(void)
 	rig_buffer(&rig, &lent, AT, SIZE);
 	dma_map_piece(&rig.dma, RIG_IOVA, &lent);
 	detach(rig.initiator);
+	rig_clear(lent.seen);
 	memory_decode(rig.dev, false);
 	attach_to(rig.initiator, rig.dma.ioas);
 	rig_send(&rig, RIG_IOVA);
