@@ -114,10 +114,18 @@ static bool cdev_path(const char *address, char *path, size_t size)
 	return found;
 }
 
+/* Not in the headers of older systems. */
+struct hwpt_alloc {
+	uint32_t size, flags, dev_id, pt_id, out_hwpt_id, reserved;
+};
+
+#define HWPT_ALLOC _IO(';', 0x89)
+
 static int ioas_attach(struct dma *d, struct dma_device *dev)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = d->fd };
 	struct vfio_device_attach_iommufd_pt pt = { .argsz = sizeof(pt), .pt_id = d->ioas };
+	struct hwpt_alloc own = { .size = sizeof(own), .pt_id = d->ioas };
 	char address[32], path[96];
 	int group, fd, err;
 
@@ -127,20 +135,32 @@ static int ioas_attach(struct dma *d, struct dma_device *dev)
 		SKIP("this kernel has no file for each VFIO device");
 	dev->group = -1;
 	fd = OK(open(path, O_RDWR | O_CLOEXEC));
-	if (ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ||
-	    ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &pt)) {
-		err = errno;
-		close(fd);
-		errno = err;
-		return -1;
+	if (ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+		goto err_close;
+	if (d->apart) {
+		own.dev_id = bind.out_devid;
+		OK(ioctl(d->fd, HWPT_ALLOC, &own));
+		dev->hwpt = pt.pt_id = own.out_hwpt_id;
 	}
+	if (ioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &pt))
+		goto err_close;
 	dev->dev = dev_adopt(dev->model, fd);
 	return 0;
+
+err_close:
+	err = errno;
+	close(fd);
+	errno = err;
+	return -1;
 }
 
 static void ioas_detach(struct dma *d, struct dma_device *dev)
 {
+	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = dev->hwpt };
+
 	dev_close(dev->dev);
+	if (dev->hwpt)
+		OK(ioctl(d->fd, IOMMU_DESTROY, &destroy));
 }
 
 static uint32_t ioas_flags(unsigned int access)

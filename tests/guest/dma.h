@@ -61,6 +61,8 @@ struct dma {
 	int fd;
 	uint32_t ioas;
 	unsigned int nr_devices;
+	/* The next device gets a domain of its own: of iommufd's own calls alone. */
+	bool apart;
 };
 
 /* A device in it. */
@@ -69,6 +71,7 @@ struct dma_device {
 	struct dev *dev;
 	const char *model;
 	int group;
+	uint32_t hwpt; /* its domain, if that is its own */
 };
 
 void dma_open(struct dma *d, const struct dma_way *way);
