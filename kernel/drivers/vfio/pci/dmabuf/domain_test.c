@@ -186,6 +186,7 @@ static const struct phys_vec scattered[] = {
 	{ .paddr = SZ_1G, .len = 3 * PAGE_SIZE },
 	{ .paddr = SZ_2G, .len = PAGE_SIZE },
 };
+
 #define SCATTERED_PAGES	10
 
 static phys_addr_t scattered_page(size_t i)
@@ -237,7 +238,7 @@ static void access_is_uncached(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, fake->domain.gfp & __GFP_ACCOUNT);
 }
 
-static void one_call_for_each_extent(struct kunit *test)
+static void one_call_an_extent(struct kunit *test)
 {
 	struct fake *fake = fake_new(test, scattered, ARRAY_SIZE(scattered),
 				     O_RDWR);
@@ -358,7 +359,7 @@ static int waiter(void *data)
 	int ret = ops->wait(fake->buf->dmabuf);
 
 	while (!kthread_should_stop())
-		msleep(1);
+		msleep(20);
 	return ret;
 }
 
@@ -397,7 +398,7 @@ static void bar_buffer_is_for_domains_only(struct kunit *test)
 static struct kunit_case domain_cases[] = {
 	KUNIT_CASE(every_slice_is_at_its_place),
 	KUNIT_CASE(access_is_uncached),
-	KUNIT_CASE(one_call_for_each_extent),
+	KUNIT_CASE(one_call_an_extent),
 	KUNIT_CASE(failed_map_leaves_nothing),
 	KUNIT_CASE(map_is_refused),
 	KUNIT_CASE(alignment_is_of_the_memory),
@@ -413,4 +414,5 @@ static struct kunit_suite domain_suite = {
 	.exit = fake_exit,
 	.test_cases = domain_cases,
 };
+
 kunit_test_suite(domain_suite);
