@@ -261,17 +261,34 @@ static bool anything_at(const volatile unsigned char *p)
 	return false;
 }
 
-static void give(const char *path)
+/* A file that the plain user may open for as long as it is his. */
+struct given {
+	char path[64];
+	struct stat before;
+};
+
+static struct given give(const char *path)
 {
+	struct given g;
+
+	CHECK(snprintf(g.path, sizeof(g.path), "%s", path) < (int)sizeof(g.path));
+	OK(stat(path, &g.before));
 	OK(chown(path, PLAIN, PLAIN));
-	OK(chmod(path, 0600));
+	return g;
+}
+
+static void take_back(const struct given *g)
+{
+	OK(chown(g->path, g->before.st_uid, g->before.st_gid));
 }
 
 static void lent_to_a_plain_user(const struct dma_way *way)
 {
 	struct plain p = { .way = way };
+	struct given group_file, container_file;
 	char address[32], path[64];
 	struct dev *dev;
+	ssize_t got;
 	struct dma d;
 	int group, fd;
 	pid_t child;
@@ -280,11 +297,8 @@ static void lent_to_a_plain_user(const struct dma_way *way)
 	dma_close(&d);
 	CHECK(dev_bind("edu", address, &group));
 	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
-	give(path);
-	if (way->is_iommufd)
-		OK(chmod("/dev/iommu", 0666));
-	else
-		OK(chmod("/dev/vfio/vfio", 0666));
+	group_file = give(path);
+	container_file = give(way->is_iommufd ? "/dev/iommu" : "/dev/vfio/vfio");
 
 	dev = dev_open("ivshmem");
 	p.lent.size = SIZE;
@@ -305,7 +319,10 @@ static void lent_to_a_plain_user(const struct dma_way *way)
 	}
 	close(p.to_parent[1]);
 	/* A child that was skipped or failed ends the pipe. */
-	if (read(p.to_parent[0], path, 1) != 1) {
+	got = read(p.to_parent[0], path, 1);
+	take_back(&group_file);
+	take_back(&container_file);
+	if (got != 1) {
 		join(child);
 		FAIL("the plain user said nothing");
 	}
