@@ -340,7 +340,7 @@ static void *lend_and_revoke(void *arg)
 	while (!s->stop) {
 		rig_buffer(&s->pair.rig, &lent, MIB(4), PART);
 		ret = try_dma_map_piece(&s->pair.rig.dma, MIB(64), &lent, 0, PART, DMA_BOTH);
-		CHECK(ret == 0 || errno == EFAULT);
+		CHECK(ret == 0 || errno == s->pair.rig.dma.way->err_suspended);
 		revoke_buffer(s->pair.rig.dev, lent.fd);
 		if (!ret)
 			dma_unmap(&s->pair.rig.dma, MIB(64), PART);
