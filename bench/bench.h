@@ -53,7 +53,7 @@ uint64_t smallest(const uint64_t *values, size_t n);
 
 /* modules.c */
 
-/* Load the modules of VFIO that @dir has, or that a folder in it has, in the place of those loaded. */
+/* Load the modules of VFIO in @dir, or in a folder of it, in the place of those loaded. */
 int modules_use(const char *dir);
 /* Bind the lab's device @model to vfio-pci and say where it is. */
 int bind_model(const char *model, char *address, size_t size);
