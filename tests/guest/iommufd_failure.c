@@ -5,61 +5,21 @@
  * Where a device comes back there is nobody to give an error to: the mapping is missing, and
  * comes with the next return.
  */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <sys/mman.h>
 
 #include "dma.h"
+#include "fail_nth.h"
 
-#define FAIL_NTH "/proc/thread-self/fail-nth"
 #define AT	 MIB(1)
 #define SIZE	 (4 * PAGE)
 #define MOST	 200
 
-static int fail_nth_fd;
-
-static void setting(const char *name, const char *value)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s", name);
-	if (!write_file(path, value))
-		SKIP("%s: %s", path, strerror_name(errno));
-}
-
-static void prepare(void)
-{
-	if (access(FAIL_NTH, F_OK))
-		SKIP("this kernel has no fault injection");
-	setting("failslab/ignore-gfp-wait", "N");
-	setting("failslab/verbose", "0");
-	setting("fail_page_alloc/ignore-gfp-wait", "N");
-	setting("fail_page_alloc/min-order", "0");
-	setting("fail_page_alloc/verbose", "0");
-	fail_nth_fd = OK(open(FAIL_NTH, O_RDWR | O_CLOEXEC));
-}
-
-/* The nth allocation of this thread fails. */
-static void fail_from(unsigned int n)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%u", n);
-
-	CHECK_EQ(pwrite(fail_nth_fd, text, len, 0), len);
-}
-
 /* No more; whether one has. */
 static bool fail_end(void)
 {
-	char text[16] = "";
-	bool failed;
+	bool failed = did_fail();
 
-	CHECK(pread(fail_nth_fd, text, sizeof(text) - 1, 0) > 0);
-	failed = atoi(text) == 0;
-	fail_from(0);
+	fail_nth(0);
 	return failed;
 }
 
@@ -76,11 +36,11 @@ static void map_piece(const struct dma_way *way)
 	struct rig rig;
 	int ret, err;
 
-	prepare();
+	fail_nth_prepare();
 	rig_open(&rig, way, "ivshmem", 2, MIB(4));
 	rig_buffer(&rig, &lent, AT, SIZE);
 	for (n = 1; failed && n < MOST; n++) {
-		fail_from(n);
+		fail_nth(n);
 		ret = try_dma_map_piece(&rig.dma, RIG_IOVA, &lent, 0, SIZE, DMA_BOTH);
 		err = errno;
 		failed = fail_end();
@@ -115,7 +75,7 @@ static void map_three_parts(void)
 	int ret, err;
 	long pinned;
 
-	prepare();
+	fail_nth_prepare();
 	rig_open(&rig, &dma_compat, "ivshmem", 2, MIB(4));
 	rig_buffer(&rig, &lent, AT, SIZE);
 	p = dma_memory(3 * SIZE);
@@ -125,7 +85,7 @@ static void map_three_parts(void)
 	p[0] = p[2 * SIZE] = 1;
 	pinned = pinned_pages();
 	for (n = 1; failed && n < MOST; n++) {
-		fail_from(n);
+		fail_nth(n);
 		ret = try_dma_map(&rig.dma, RIG_IOVA, p, 3 * SIZE, DMA_BOTH);
 		err = errno;
 		failed = fail_end();
@@ -154,7 +114,7 @@ static void return_of_access(void)
 	struct piece lent;
 	struct rig rig;
 
-	prepare();
+	fail_nth_prepare();
 	rig_open(&rig, &dma_native, "ivshmem", 2, MIB(4));
 	rig_buffer(&rig, &lent, AT, SIZE);
 	dma_map_piece(&rig.dma, RIG_IOVA, &lent);
@@ -162,7 +122,7 @@ static void return_of_access(void)
 	OK(rig.dma.way->map_file(&rig.dma, MIB(128), lent.fd, 0, SIZE, DMA_BOTH));
 	for (n = 1; failed && n < MOST; n++) {
 		memory_decode(rig.dev, false);
-		fail_from(n);
+		fail_nth(n);
 		memory_decode(rig.dev, true);
 		failed = fail_end();
 		if (!rig_stores(&rig, RIG_IOVA, lent.seen) ||
@@ -180,7 +140,7 @@ static void return_of_access(void)
 	note("%u allocations, %u of them needed", n - 2, missing);
 	/* With nothing mapped there, unmapping is right as well. */
 	memory_decode(rig.dev, false);
-	fail_from(1);
+	fail_nth(1);
 	memory_decode(rig.dev, true);
 	fail_end();
 	dma_unmap(&rig.dma, RIG_IOVA, SIZE);
