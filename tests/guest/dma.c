@@ -200,6 +200,29 @@ static int ioas_map_file(struct dma *d, uint64_t iova, int fd, uint64_t offset, 
 	return ioctl(d->fd, IOMMU_IOAS_MAP_FILE, &map);
 }
 
+/* What the library has no use for, and a build machine's headers may lack. */
+#ifndef VFIO_DEVICE_DETACH_IOMMUFD_PT
+#define VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
+struct vfio_device_detach_iommufd_pt {
+	__u32 argsz;
+	__u32 flags;
+};
+#endif
+
+void ioas_join(const struct dma_device *dev, uint32_t id)
+{
+	struct vfio_device_attach_iommufd_pt pt = { .argsz = sizeof(pt), .pt_id = id };
+
+	OK(ioctl(dev->dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &pt));
+}
+
+void ioas_leave(const struct dma_device *dev)
+{
+	struct vfio_device_detach_iommufd_pt pt = { .argsz = sizeof(pt) };
+
+	OK(ioctl(dev->dev->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &pt));
+}
+
 static long ioas_unmap(struct dma *d, uint64_t iova, uint64_t len)
 {
 	struct iommu_ioas_unmap unmap = {

@@ -100,6 +100,10 @@ struct piece {
 	volatile unsigned char *seen;
 };
 
+/* Have a device of the native interface attached to an IOAS or a hardware page table, or to none. */
+void ioas_join(const struct dma_device *dev, uint32_t id);
+void ioas_leave(const struct dma_device *dev);
+
 int try_dma_map_piece(struct dma *d, uint64_t iova, const struct piece *piece, uint64_t offset,
 		      uint64_t len, unsigned int access);
 /* All of it, for both. */

@@ -48,13 +48,6 @@ struct iommu_ioas_change_process {
 	__u32 rest;
 };
 #endif
-#ifndef VFIO_DEVICE_DETACH_IOMMUFD_PT
-#define VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
-struct vfio_device_detach_iommufd_pt {
-	__u32 argsz;
-	__u32 flags;
-};
-#endif
 
 static void toggle(const struct rig *rig)
 {
@@ -70,20 +63,6 @@ static uint32_t ioas_alloc(const struct rig *rig)
 	return alloc.out_ioas_id;
 }
 
-static void attach_to(const struct dma_device *dev, uint32_t id)
-{
-	struct vfio_device_attach_iommufd_pt pt = { .argsz = sizeof(pt), .pt_id = id };
-
-	OK(ioctl(dev->dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &pt));
-}
-
-static void detach(const struct dma_device *dev)
-{
-	struct vfio_device_detach_iommufd_pt pt = { .argsz = sizeof(pt) };
-
-	OK(ioctl(dev->dev->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &pt));
-}
-
 /* The domain is filled when access returns, and not before. */
 static void domain_attached_while_suspended(void)
 {
@@ -93,10 +72,10 @@ static void domain_attached_while_suspended(void)
 	rig_open(&rig, &dma_native, "ivshmem", 2, MIB(4));
 	rig_buffer(&rig, &lent, AT, SIZE);
 	dma_map_piece(&rig.dma, RIG_IOVA, &lent);
-	detach(rig.initiator);
+	ioas_leave(rig.initiator);
 	rig_clear(lent.seen);
 	memory_decode(rig.dev, false);
-	attach_to(rig.initiator, rig.dma.ioas);
+	ioas_join(rig.initiator, rig.dma.ioas);
 	rig_send(&rig, RIG_IOVA);
 	memory_decode(rig.dev, true);
 	CHECK(!rig_arrived(&rig, lent.seen));
@@ -105,9 +84,9 @@ static void domain_attached_while_suspended(void)
 
 	/* The reverse: it leaves while suspended, and nothing comes back for it. */
 	memory_decode(rig.dev, false);
-	detach(rig.initiator);
+	ioas_leave(rig.initiator);
 	memory_decode(rig.dev, true);
-	attach_to(rig.initiator, rig.dma.ioas);
+	ioas_join(rig.initiator, rig.dma.ioas);
 	CHECK_REACHED(&rig, RIG_IOVA, lent.seen);
 	dma_unmap(&rig.dma, RIG_IOVA, SIZE);
 	CHECK_UNREACHED(&rig, RIG_IOVA, lent.seen);
@@ -213,7 +192,7 @@ static void two_domains(void)
 	hwpt.pt_id = rig.dma.ioas;
 	OK(ioctl(rig.dma.fd, IOMMU_HWPT_ALLOC, &hwpt));
 	memory_decode(rig.dev, false);
-	attach_to(second, hwpt.out_hwpt_id);
+	ioas_join(second, hwpt.out_hwpt_id);
 	memory_decode(rig.dev, true);
 	CHECK_REACHED(&rig, RIG_IOVA, lent.seen);
 	rig_edu(&rig, &edu, second);
