@@ -47,6 +47,7 @@ bool procs_kernel_name(const char *name, char device[PCI_ADDRESS_MAX], unsigned 
 static struct holder *get_holder(struct procs *p, const struct process *of, uint64_t inode,
 				 const char *name)
 {
+	struct holder new = { .pid = of->pid, .uid = of->uid, .inode = inode, .fd = -1 };
 	struct holder *h, *bigger;
 	size_t i;
 
@@ -54,14 +55,15 @@ static struct holder *get_holder(struct procs *p, const struct process *of, uint
 		if (p->holders[i - 1].inode == inode)
 			return &p->holders[i - 1];
 	}
+	/* The name may be another holder's. */
+	snprintf(new.comm, sizeof(new.comm), "%s", of->comm);
+	snprintf(new.name, sizeof(new.name), "%s", name);
 	bigger = reallocarray(p->holders, p->nr_holders + 1, sizeof(*bigger));
 	if (!bigger)
 		return NULL;
 	p->holders = bigger;
 	h = &bigger[p->nr_holders++];
-	*h = (struct holder){ .pid = of->pid, .uid = of->uid, .inode = inode, .fd = -1 };
-	snprintf(h->comm, sizeof(h->comm), "%s", of->comm);
-	snprintf(h->name, sizeof(h->name), "%s", name);
+	*h = new;
 	return h;
 }
 
