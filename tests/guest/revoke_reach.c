@@ -55,7 +55,8 @@ static void huge_leaves(void)
 
 	fd = export_range(dev, 2, 0, GIB(1));
 	p = map_aligned(fd, 0, GIB(1), GIB(1), 0);
-	q = map_aligned(fd, 0, MIB(8), MIB(2), 0);
+	/* Across no multiple of 64 MiB. */
+	q = map_aligned(fd, 0, MIB(8), MIB(8), 0);
 	/* 64 MiB of leaves at a time, or one leaf. */
 	CHECK_EQ(walk_faults(p, GIB(1), MIB(1)), mm_has_pud_leaves() ? 1 : 16);
 	CHECK_EQ(walk_faults(q, MIB(8), PAGE), 1);
